@@ -1,0 +1,65 @@
+"""What a request is about, who makes it, and what admission sees of it: the types every layer shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from apimachinery.resources import Resource
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated identity. Anonymous is `system:anonymous` in group `system:unauthenticated`."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What authorization decides on. For non-resource requests `resource` is empty and `path` is set.
+
+    `verb`: get list watch create update patch delete deletecollection, or for a non-resource path the
+    lower-case HTTP method.
+    """
+
+    user: User
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
+@dataclass(slots=True)
+class AdmissionRequest:
+    """One write on its way to storage. Mutating plugins change `object` in place."""
+
+    operation: str  # CREATE UPDATE DELETE CONNECT
+    resource: Resource
+    subresource: str
+    namespace: str
+    name: str
+    object: Object | None
+    old_object: Object | None
+    user: User
+    dry_run: bool = False
+    options: Object = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Reader(Protocol):
+    """Read access to current objects from the cache, for admission and authorization. Never mutate results."""
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None: ...
+
+    def list(self, resource: Resource, namespace: str = "") -> list[Object]:
+        """All objects, of one namespace or (empty) of all."""
