@@ -46,7 +46,9 @@ def parser(model: type[ComponentConfig], prog: str, description: str) -> argpars
         if field.annotation is bool:
             result.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         elif _is_list(field.annotation):
-            result.add_argument(flag, action="append", default=None, metavar="VALUE", help=text + " (repeatable)")
+            result.add_argument(
+                flag, action="append", default=None, metavar="VALUE", help=text + " (repeatable)"
+            )
         else:
             result.add_argument(flag, default=None, metavar="VALUE", help=text)
     return result
@@ -75,8 +77,9 @@ def load(
             arguments.error(f"cannot read {path}: {error}")
         if document is not None and not isinstance(document, dict):
             arguments.error(f"{path}: expected a mapping of settings")
-        aliases = {str(f.alias): name for name, f in model.model_fields.items()}
-        values.update({aliases.get(key, key): value for key, value in (document or {}).items()})
+        names = {str(field.alias): name for name, field in model.model_fields.items()}
+        settings: dict[str, Any] = document or {}
+        values.update({names.get(key, key): value for key, value in settings.items()})
     values.update({key: value for key, value in given.items() if value is not None})
     try:
         return model.model_validate(values)

@@ -195,7 +195,9 @@ def too_large(message: str) -> StatusError:
     return StatusError(413, "RequestEntityTooLarge", message)
 
 
-def too_many_requests(message: str, retry_after: int = 1, causes: Sequence[dict[str, str]] = ()) -> StatusError:
+def too_many_requests(
+    message: str, retry_after: int = 1, causes: Sequence[dict[str, str]] = ()
+) -> StatusError:
     details: dict[str, Any] = {"retryAfterSeconds": retry_after} if retry_after else {}
     if causes:
         details["causes"] = list(causes)
