@@ -340,8 +340,8 @@ class Runtime(Protocol):
 
     async def inspect(self, container_id: str) -> ContainerState: ...
 
-    async def create_sandbox(self, spec: SandboxSpec) -> ContainerState:
-        """Created and started. Raises SandboxFailure, having left nothing behind."""
+    async def create_sandbox(self, spec: SandboxSpec) -> str:
+        """Created, to be started by `start`; containers may be created in it before. Raises SandboxFailure."""
         ...
 
     async def create_container(self, spec: ContainerSpec) -> str:
@@ -349,7 +349,7 @@ class Runtime(Protocol):
         ...
 
     async def start(self, container_id: str) -> None:
-        """Raises StartError; the container is left, exited, with its error."""
+        """Raises StartError (the container is left, not running). No error if it runs already."""
         ...
 
     async def stop(self, container_id: str, grace_seconds: float) -> None:
