@@ -99,7 +99,7 @@ async def test_what_vanished_while_the_position_expired_is_handed_on_as_deleted(
 
 
 async def test_indexes_follow_every_change() -> None:
-    owned = {"ownerReferences": [{"uid": "rs", "controller": True}]}
+    owned: dict[str, Any] = {"ownerReferences": [{"uid": "rs", "controller": True}]}
     server = FakeServer(
         [([pod("a", 1, **owned), pod("b", 2)], "5")],
         [[("MODIFIED", pod("a", 6)), ("MODIFIED", pod("b", 7, **owned)), ("ADDED", pod("c", 8, **owned))]],

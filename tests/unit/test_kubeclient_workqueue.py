@@ -37,7 +37,7 @@ def test_every_addition_is_followed_by_a_run_and_no_key_runs_twice_at_once(
                 queue.add(key)
                 if pause:
                     await asyncio.sleep(0)
-            while not queue.idle:  # noqa: ASYNC110 - lets the workers run
+            while not queue.idle:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             queue.shutdown()
         assert not any(pending.values())

@@ -75,7 +75,7 @@ def test_errors_name_what_is_missing(tmp_path: Path, text: str, message: str) ->
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read .*absent: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read .*absent: No such file"):
         Config.from_kubeconfig(tmp_path / "absent")
 
 
