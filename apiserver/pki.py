@@ -251,7 +251,9 @@ def issue_client(
     """A client certificate: `common_name` is the user, `organizations` its groups."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(common_name, organizations)
-    return Credential(sign(ca, key.public_key(), subject, client=True, lifetime=lifetime, now=now), _key_pem(key))
+    return Credential(
+        sign(ca, key.public_key(), subject, client=True, lifetime=lifetime, now=now), _key_pem(key)
+    )
 
 
 def issue_serving(
@@ -264,7 +266,11 @@ def issue_serving(
 
 
 def issue_node(
-    ca: CertificateAuthority, node: str, addresses: Sequence[str] = ("127.0.0.1",), *, now: datetime | None = None
+    ca: CertificateAuthority,
+    node: str,
+    addresses: Sequence[str] = ("127.0.0.1",),
+    *,
+    now: datetime | None = None,
 ) -> Credential:
     """A node's certificate: client towards the apiserver, server for its agent.
 
@@ -280,7 +286,12 @@ def serving_names(service_cidr: str, extra: Sequence[str] = ()) -> tuple[str, ..
     """The names an apiserver answers to, in the cluster and on its machine. `service_cidr` may list two families."""
     first = [str(ipaddress.ip_network(cidr.strip(), strict=False)[1]) for cidr in service_cidr.split(",")]
     local = ("127.0.0.1", "::1", "localhost")
-    cluster = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+    cluster = (
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    )
     return (*local, *cluster, *first, *extra)
 
 
@@ -368,7 +379,9 @@ def _store(credential: Credential, cert: Path, key: Path) -> None:
     write_atomically(cert, credential.certificate, 0o644)
 
 
-def kubeconfig(server: str, ca_pem: bytes, credential: Credential, *, user: str, cluster: str = "pybernetes") -> str:
+def kubeconfig(
+    server: str, ca_pem: bytes, credential: Credential, *, user: str, cluster: str = "pybernetes"
+) -> str:
     """A kubeconfig with one context, everything embedded. YAML."""
     context = f"{user}@{cluster}"
 
@@ -410,7 +423,9 @@ def ensure_kubeconfigs(pki: ClusterPKI, data_dir: Path, server: str, now: dateti
             path = data_dir / f"{stem}.conf"
             stored = _kubeconfig_credential(path, server, pki.ca.pem)
             if stored is None or not is_good(stored, pki.ca, now=now):
-                write_kubeconfig(path, server, pki.ca.pem, issue_client(pki.ca, user, groups, now=now), user=user)
+                write_kubeconfig(
+                    path, server, pki.ca.pem, issue_client(pki.ca, user, groups, now=now), user=user
+                )
 
 
 def _kubeconfig_credential(path: Path, server: str, ca_pem: bytes) -> Credential | None:

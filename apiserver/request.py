@@ -25,7 +25,8 @@ class Attributes:
     """What authorization decides on. For non-resource requests `resource` is empty and `path` is set.
 
     `verb`: get list watch create update patch delete deletecollection, or for a non-resource path the
-    lower-case HTTP method.
+    lower-case HTTP method. A list, watch or deletecollection whose `field_selector` fixes metadata.name has that
+    as its `name`.
     """
 
     user: User
@@ -37,6 +38,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
 
 
 @dataclass(slots=True)
@@ -63,3 +65,13 @@ class Reader(Protocol):
 
     def list(self, resource: Resource, namespace: str = "") -> list[Object]:
         """All objects, of one namespace or (empty) of all."""
+
+
+class Writer(Protocol):
+    """Writes the apiserver makes on its own behalf (default roles, quota usage): no authorization, no admission."""
+
+    async def create(self, resource: Resource, obj: Object) -> Object:
+        """The object as stored. Raises StatusError AlreadyExists."""
+
+    async def update(self, resource: Resource, obj: Object, subresource: str = "") -> Object:
+        """Replace an object at its metadata.resourceVersion. Raises StatusError Conflict when it has moved on."""

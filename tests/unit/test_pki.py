@@ -49,13 +49,21 @@ def _client_context(made: pki.ClusterPKI, tmp_path: Path, credential: pki.Creden
     return context
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1", "extra.example"])
-def test_a_client_certificate_is_shown_to_the_server_under_every_serving_name(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1", "extra.example"]
+)
+def test_a_client_certificate_is_shown_to_the_server_under_every_serving_name(
+    tmp_path: Path, name: str
+) -> None:
     made = pki.ensure_cluster_pki(tmp_path / "pki", extra_names=("extra.example",))
     credential = pki.issue_client(made.ca, "jane", ("dev", "ops"))
     server = _handshake(_server_context(made), _client_context(made, tmp_path, credential), name)
     subject = server.getpeercert()["subject"]  # type: ignore[index]
-    assert subject == ((("organizationName", "dev"),), (("organizationName", "ops"),), (("commonName", "jane"),))
+    assert subject == (
+        (("organizationName", "dev"),),
+        (("organizationName", "ops"),),
+        (("commonName", "jane"),),
+    )
 
 
 def test_a_serving_certificate_is_no_client_certificate(tmp_path: Path) -> None:
