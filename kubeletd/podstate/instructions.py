@@ -13,7 +13,7 @@ class SetUp:
 
 @dataclass(frozen=True, slots=True)
 class TearDown:
-    """Volumes and the pod's folder and address. TornDown. With `keep_address` the address stays taken."""
+    """Volumes and the pod's folder and address. TornDown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +72,14 @@ class RunPostStart:
 
 @dataclass(frozen=True, slots=True)
 class StopContainer:
-    """preStop (if `hook`), the stop signal, SIGKILL at `deadline`. Exited | StopFailed.
+    """preStop, the stop signal, SIGKILL at `deadline`. Exited | StopFailed.
 
-    Asked again with an earlier deadline, it replaces the one under way.
+    Asked again with an earlier deadline, only the deadline of the one under way changes.
     """
 
     name: str
     id: str
     deadline: float
-    hook: bool
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class ContainerRecord:
     hook: str = ""  # postStart: "", running, done
     started: bool = False  # hook done and startup probe passed
     ready: bool = False  # what the readiness probe says
+    probing: str = ""  # which probes run: "", "all", "readiness"
     ended: Ended | None = None  # the present run's end (step EXITED)
     previous: Ended | None = None  # the end of the run before
     reason: str = ""  # why it waits
@@ -76,21 +77,15 @@ class ContainerRecord:
     backoff: float = 0.0  # seconds the next restart waits; 0 before the first restart
     backoff_at: float = 0.0  # when `backoff` was last changed
     stop: Stop | None = None
-    stop_reason: str = ""  # why a running container is to be stopped: liveness, startup, changed, hook
+    stop_reason: str = ""  # why a running container is to be stopped though the pod goes on: what the event says
     stop_grace: int | None = None
     cancelling: bool = False
     completed: bool = False  # init container: succeeded in this sandbox
     dead: tuple[str, ...] = ()  # ids of ended containers, oldest first, the present one excluded
-    removing: frozenset[str] = frozenset()
 
     @property
     def restart_count(self) -> int:
         return self.attempt if self.id or not self.attempt else self.attempt - 1
-
-    @property
-    def busy(self) -> bool:
-        """Whether an instruction is under way that decides what this container is."""
-        return self.step in (Step.PREPARING, Step.STARTING) or self.stop is not None
 
     @property
     def alive(self) -> bool:
@@ -106,6 +101,7 @@ class Sandbox:
     attempt: int = 0
     failures: int = 0
     retry_at: float = 0.0
+    ready_at: float = 0.0
     message: str = ""
 
 
@@ -148,8 +144,10 @@ class PodState:
     deadline: float = 0.0
     removal: Removal = Removal.NONE
     removal_retry_at: float = 0.0
+    initialized: bool = False  # all init containers are through, in this sandbox
     strays: frozenset[str] = frozenset()  # containers of this pod that no record wants
-    removing: frozenset[str] = frozenset()
+    removing: frozenset[str] = frozenset()  # ids whose removal is under way
+    cleanup_retry_at: float = 0.0
     wake_at: float = 0.0
 
     def record(self, name: str) -> ContainerRecord:
