@@ -29,11 +29,13 @@ class EventType(Enum):
 
 
 class Event(NamedTuple):
-    """A change of one key. For DELETE `kv.value` is empty and `kv.mod_revision` is the deletion's revision."""
+    """A change of one key. For DELETE `kv.value` is empty and `kv.mod_revision` is the deletion's revision.
+
+    What the key held before is not told: the cache in front of the store knows it.
+    """
 
     type: EventType
     kv: KeyValue
-    prev: KeyValue | None
 
 
 class Target(Enum):
@@ -61,6 +63,7 @@ class Delete(NamedTuple):
 
 
 Op = Put | Delete
+MAX_OPS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,13 @@ class FutureRevisionError(StorageError):
 
 
 class Store(Protocol):
-    """All methods may be called concurrently. All raise StorageError where the engine cannot answer."""
+    """All methods may be called concurrently. All raise StorageError where the engine cannot answer.
+
+    `exclusive`: this process is the store's only writer, so that who has seen every acknowledged write of
+    this process has seen all there are.
+    """
+
+    exclusive: bool
 
     async def start(self) -> None:
         """Open or connect. Must be called once before anything else."""
@@ -118,7 +127,10 @@ class Store(Protocol):
         """Keys that begin with `prefix`, from `start` (inclusive) if given, at most `limit` if not 0."""
 
     async def txn(self, compares: Sequence[Compare], ops: Sequence[Op]) -> TxnResult:
-        """Apply `ops` at one revision if every compare holds. Acknowledged means durable."""
+        """Apply `ops` at one revision if every compare holds. Acknowledged means durable.
+
+        At most MAX_OPS, each on a key of its own. Deleting a key that does not exist changes nothing.
+        """
 
     def watch(self, prefix: str, start_revision: int) -> AsyncIterator[tuple[int, Sequence[Event]]]:
         """Batches of events under `prefix` in revision order, from `start_revision` inclusive, none missed.

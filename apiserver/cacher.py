@@ -1,0 +1,394 @@
+"""The cache between the API and the store: all objects of a resource in memory, with their wire bytes.
+
+One `Cachers` follows the store with a single watch and hands each change to the `Cacher` of its resource, so
+that all resources agree on one revision. Reads come from memory; `fresh()` makes them linearizable. Writes
+are compare-and-swap transactions on the store and return once the cache has seen them.
+
+    store = SqliteStore(path)
+    await store.start()
+    cachers = Cachers(store)
+    await cachers.start(list(resources.stored()), ttl={("", "events"): 3600})
+    pods = cachers[resources.get("pods")]
+
+Nothing here knows of HTTP. StorageError (the engine cannot answer) passes through to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from sys import intern
+from typing import Any, NamedTuple
+
+import orjson
+
+from apimachinery import errors
+from apimachinery.resources import Resource
+from apiserver.entry import Entry, Fields, encode, labels_of, normal, wire
+from apiserver.fanout import Encoder, Fanout, Predicate, Send, Watcher, plain
+from apiserver.selectable import fields_of
+from apiserver.storage.feed import Feed
+from apiserver.storage.interface import Compare, Delete, Event, EventType, KeyValue, Put, Store, Target
+from apiserver.storage.leases import LeasePool
+from apiserver.window import ADDED, DELETED, MODIFIED, Change, TooOld, Window
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 2000
+
+
+class _Written(NamedTuple):
+    """What is known of a value this process is writing, so that it need not be decoded when it comes back."""
+
+    value: bytes
+    labels: dict[str, str]
+    fields: dict[str, str]
+
+
+class Cacher:
+    """The objects of one storage location. Made by `Cachers`, one for all API versions of a kind."""
+
+    def __init__(self, feed: Feed, store: Store, resource: Resource, fields: Fields, ttl: int) -> None:
+        self.resource = resource
+        self._feed = feed
+        self._store = store
+        self._fields = fields
+        self._leases = LeasePool(store, ttl) if ttl else None
+        self._prefix = resource.key_prefix
+        self._keys: list[str] = []
+        self._entries: list[Entry] = []
+        self._by_key: dict[str, Entry] = {}
+        self._written: dict[str, _Written] = {}
+        self._loaded = 0
+        self._held: list[Sequence[Event]] | None = []
+        self._window = Window(0)
+        self._fanout = Fanout(resource.api_version, resource.kind, lambda: self.revision)
+
+    # Reading. All of it is synchronous and sees one revision.
+
+    @property
+    def revision(self) -> int:
+        """The store's revision the cache is at: what a list's resourceVersion says."""
+        return max(self._loaded, self._feed.revision)
+
+    async def fresh(self) -> None:
+        """Return once the cache has everything the store had when this was called. Raises StorageError."""
+        await self._feed.fresh()
+
+    def get(self, namespace: str, name: str) -> Entry | None:
+        """One object; `namespace` is empty for cluster-scoped resources."""
+        return self._by_key.get(self.resource.key(namespace, name))
+
+    def entries(self, namespace: str = "") -> Sequence[Entry]:
+        """All objects, or those of one namespace, in key order. A list of its own: it will not change."""
+        if not namespace or not self.resource.namespaced:
+            return self._entries.copy()
+        prefix = f"{self._prefix}{namespace}/"
+        low = bisect_left(self._keys, prefix)
+        high = bisect_left(self._keys, prefix[:-1] + "0", low)
+        return self._entries[low:high]
+
+    def entries_at(self, revision: int, namespace: str = "") -> Sequence[Entry] | None:
+        """The objects as they were at `revision`, told from recent changes; None if that is too long ago.
+
+        For the further pages of a list. Where it answers None, `Store.range(revision=)` may still know.
+        """
+        if revision > self.revision:
+            return None
+        try:
+            before = self._window.undo(revision)
+        except TooOld:
+            return None
+        now = self.entries(namespace)
+        if not before:
+            return now
+        kept = [entry for entry in now if entry.key not in before]
+        prefix = f"{self._prefix}{namespace}/" if namespace and self.resource.namespaced else self._prefix
+        kept += [e for e in before.values() if e is not None and e.key.startswith(prefix)]
+        kept.sort(key=lambda entry: entry.key)
+        return kept
+
+    def watch(
+        self,
+        start_revision: int | None,
+        namespace: str = "",
+        name: str = "",
+        predicate: Predicate | None = None,
+        *,
+        exact: tuple[str, str] | None = None,
+        encoder: Encoder = plain,
+        bookmarks: bool = False,
+        initial_events_end: bool = False,
+        send: Send | None = None,
+    ) -> Watcher:
+        """Changes after `start_revision`; with None, the present objects as ADDED first and then what follows.
+
+        - resourceVersion "0": None. "" : None after `await fresh()`. N: N.
+        - sendInitialEvents=true: None with `initial_events_end`, which ends the initial events with a bookmark
+          annotated `k8s.io/initial-events-end`. (Wait for the asked resourceVersion first: `wait_for`.)
+        - `exact`: a (selectable field, value) that `predicate` implies, so that other objects' changes need not be
+          offered to it: a node's agent watching `spec.nodeName=n1` passes ("spec.nodeName", "n1").
+        - `encoder`: another representation (tables, partial metadata, another API version); use one function
+          object for all watchers of a representation, then each event is encoded once for all of them.
+        - `send`: take lines without a task switch; see `Watcher`.
+
+        Raises a 410 StatusError where the start is no longer in the ring. Close the watcher when done.
+        """
+        changes: Sequence[Change] = ()
+        if start_revision is not None:
+            try:
+                changes = self._window.since(start_revision)
+            except TooOld as error:
+                raise errors.expired(str(error)) from None
+        after = self.revision if start_revision is None else max(start_revision, self.revision)
+        watcher = self._fanout.add(
+            after=after,
+            namespace=namespace,
+            name=name,
+            predicate=predicate,
+            exact=exact,
+            encoder=encoder,
+            bookmarks=bookmarks,
+            send=send,
+        )
+        entries = self.entries(namespace) if start_revision is None else None
+        end = self._fanout.bookmark(self.revision, initial_events_end=True) if initial_events_end else None
+        watcher.start(entries, changes, end)
+        return watcher
+
+    async def wait_for(self, revision: int) -> None:
+        """Return once the cache is at `revision` or later. Bound the wait: that may never come."""
+        await self._feed.wait(revision)
+
+    @property
+    def watchers(self) -> int:
+        return len(self._fanout)
+
+    # Writing.
+
+    async def create(self, namespace: str, name: str, obj: Mapping[str, Any]) -> Entry:
+        """Store a new object. Raises a 409 AlreadyExists StatusError, or StorageError."""
+        entry = await self._put(namespace, name, obj, Compare("", Target.CREATE_REVISION, 0))
+        if entry is None:
+            raise errors.already_exists(self.resource.plural, name, self.resource.group)
+        return entry
+
+    async def update(
+        self, namespace: str, name: str, obj: Mapping[str, Any], expected_revision: int
+    ) -> Entry | None:
+        """Replace the object as it was at `expected_revision`; None if it has changed since.
+
+        An update that changes nothing is not written: it returns the object at its present revision.
+        """
+        return await self._put(namespace, name, obj, Compare("", Target.MOD_REVISION, expected_revision))
+
+    async def _put(self, namespace: str, name: str, obj: Mapping[str, Any], compare: Compare) -> Entry | None:
+        key = self.resource.key(namespace, name)
+        compare = compare._replace(key=key)
+        stored = encode(obj)
+        current = self._by_key.get(key)
+        if current is not None and current.revision == compare.value and current.holds(stored):
+            unchanged = await self._store.txn([compare], [])
+            return current if unchanged.succeeded else None
+        written = _Written(stored, labels_of(obj), self._fields(obj))
+        self._written[key] = written
+        try:
+            lease = await self._leases.lease() if self._leases is not None else 0
+            result = await self._store.txn([compare], [Put(key, stored, lease)])
+            if not result.succeeded:
+                return None
+            await self._feed.wait(result.revision)
+        finally:
+            if self._written.get(key) is written:
+                del self._written[key]
+        entry = self._by_key.get(key)
+        if entry is not None and entry.revision == result.revision:
+            return entry
+        data = wire(stored, result.revision)
+        return Entry(key, namespace, name, result.revision, data, written.labels, written.fields)
+
+    async def delete(self, namespace: str, name: str, expected_revision: int) -> Entry | None:
+        """Delete the object as it was at `expected_revision`; None if it has changed since or is not there.
+
+        Returns the last object with the deletion's resourceVersion.
+        """
+        key = self.resource.key(namespace, name)
+        current = self._by_key.get(key)
+        result = await self._store.txn([Compare(key, Target.MOD_REVISION, expected_revision)], [Delete(key)])
+        if not result.succeeded or not expected_revision:
+            return None
+        await self._feed.wait(result.revision)
+        change = self._window.find(result.revision, key)
+        if change is not None:
+            return change.entry
+        return current.at(result.revision) if current is not None else None
+
+    # Following the store: called by Cachers and the feed.
+
+    async def load(self, revision: int) -> None:
+        """Read all objects as of `revision` (0: now), then apply what the feed brought meanwhile."""
+        self._held = []
+        kvs: list[KeyValue] = []
+        start = ""
+        while True:
+            page = await self._store.range(self._prefix, start=start, limit=_PAGE, revision=revision)
+            revision = revision or page.revision
+            kvs += page.kvs
+            if not page.more:
+                break
+            start = page.kvs[-1].key + "\0"
+        self._fanout.close("cache reloaded")
+        self._entries = [entry for kv in kvs if (entry := self._entry(kv)) is not None]
+        self._keys = [entry.key for entry in self._entries]
+        self._by_key = {entry.key: entry for entry in self._entries}
+        self._loaded = revision
+        self._window = Window(revision)
+        held, self._held = self._held, None
+        for events in held:
+            self.apply(events)
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Take in changes, in revision order, and tell the watchers."""
+        if self._held is not None:
+            self._held.append(events)
+            return
+        for event in events:
+            if event.kv.mod_revision > self._loaded:
+                self._apply(event)
+
+    def _apply(self, event: Event) -> None:
+        key = event.kv.key
+        prev = self._by_key.get(key)
+        if event.type is EventType.DELETE:
+            if prev is None:
+                return
+            del self._by_key[key]
+            at = bisect_left(self._keys, key)
+            del self._keys[at], self._entries[at]
+            change = Change(DELETED, prev.at(event.kv.mod_revision), prev)
+        else:
+            entry = self._entry(event.kv)
+            if entry is None:
+                return
+            at = bisect_left(self._keys, key)
+            if prev is None:
+                self._keys.insert(at, key)
+                self._entries.insert(at, entry)
+                change = Change(ADDED, entry, None)
+            else:
+                self._entries[at] = entry
+                change = Change(MODIFIED, entry, prev)
+            self._by_key[key] = entry
+        self._window.append(change)
+        self._fanout.dispatch(change)
+
+    def _entry(self, kv: KeyValue) -> Entry | None:
+        """The entry of a stored object; None (and a word in the log) if it is not one."""
+        value = kv.value
+        written = self._written.get(kv.key)
+        if written is not None and written.value == value:
+            labels, fields = written.labels, written.fields
+        else:
+            try:
+                obj = orjson.loads(value)
+                labels, fields = labels_of(obj), self._fields(obj)
+                value = normal(value, obj)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                logger.error("storage: %s is not an object and is left out: %r", kv.key, error)
+                return None
+        namespace, _, name = kv.key[len(self._prefix) :].rpartition("/")
+        data = wire(value, kv.mod_revision)
+        return Entry(kv.key, intern(namespace), name, kv.mod_revision, data, labels, fields)
+
+    def lost(self) -> None:
+        """The feed has missed changes: hold what comes until `load()` has read everything anew.
+
+        Watches end, since what they missed is not known; their clients come back and list.
+        """
+        self._held = []
+        self._fanout.close("cache reloaded")
+
+    def send_bookmarks(self) -> None:
+        self._fanout.send_bookmarks()
+
+    def close(self) -> None:
+        """End all watches."""
+        self._fanout.close("server is shutting down")
+
+
+class Cachers:
+    """All cachers of one store, kept up to date by one watch on it.
+
+    `async with` is not needed: `start()`, then `close()`. The store is started and closed by the caller.
+    """
+
+    def __init__(self, store: Store, *, bookmark_seconds: float = 30.0) -> None:
+        self._store = store
+        self._feed = Feed(store)
+        self._cachers: dict[tuple[str, str], Cacher] = {}
+        self._bookmark_seconds = bookmark_seconds
+        self._bookmarks: asyncio.Task[None] | None = None
+
+    def __getitem__(self, resource: Resource) -> Cacher:
+        """The cacher of the resource's storage location. KeyError if there is none."""
+        return self._cachers[resource.storage]
+
+    def __contains__(self, resource: Resource) -> bool:
+        return resource.storage in self._cachers
+
+    @property
+    def revision(self) -> int:
+        return self._feed.revision
+
+    async def fresh(self) -> None:
+        """As `Cacher.fresh`, for all resources at once."""
+        await self._feed.fresh()
+
+    async def start(
+        self, resources: Sequence[Resource], *, ttl: Mapping[tuple[str, str], int] | None = None
+    ) -> None:
+        """Load `resources` (one per storage location) and follow the store. Raises StorageError.
+
+        `ttl`: seconds that objects of a storage location live after their last write, such as {("", "events"): 3600}.
+        """
+        for resource in resources:
+            self._make(resource, (), (ttl or {}).get(resource.storage, 0))
+        await self._feed.start()
+        self._bookmarks = asyncio.create_task(self._send_bookmarks())
+
+    async def add(self, resource: Resource, selectable: tuple[str, ...] = ()) -> Cacher:
+        """Serve one more storage location (a custom resource's), with further selectable field paths."""
+        if resource in self:
+            return self[resource]
+        cacher = self._make(resource, selectable, 0)
+        await self._feed.load(resource.key_prefix)
+        return cacher
+
+    def remove(self, resource: Resource) -> None:
+        """Stop serving a storage location; its watches end."""
+        cacher = self._cachers.pop(resource.storage, None)
+        if cacher is not None:
+            self._feed.unsubscribe(resource.key_prefix)
+            cacher.close()
+
+    async def close(self) -> None:
+        if self._bookmarks is not None:
+            self._bookmarks.cancel()
+            await asyncio.gather(self._bookmarks, return_exceptions=True)
+        for cacher in self._cachers.values():
+            cacher.close()
+        await self._feed.close()
+
+    def _make(self, resource: Resource, selectable: tuple[str, ...], ttl: int) -> Cacher:
+        cacher = Cacher(self._feed, self._store, resource, fields_of(resource, selectable), ttl)
+        self._cachers[resource.storage] = cacher
+        self._feed.subscribe(resource.key_prefix, cacher)
+        return cacher
+
+    async def _send_bookmarks(self) -> None:
+        while True:
+            await asyncio.sleep(self._bookmark_seconds)
+            for cacher in list(self._cachers.values()):
+                cacher.send_bookmarks()
