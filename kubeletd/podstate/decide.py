@@ -59,7 +59,7 @@ class _Turn:
 def decide(state: PodState, now: float) -> tuple[PodState, list[do.Instruction]]:
     """The instructions due now; the state with them under way."""
     if state.over:
-        return state, []
+        return replace(state, wake_at=0.0), []
     turn = _Turn(state, now)
     _give_up_late(turn)
     if not turn.state.stopping:
@@ -302,9 +302,9 @@ def _flip(turn: _Turn) -> None:
 
 def _wake(state: PodState, now: float) -> float:
     """When time alone will make something due; 0 if nothing will."""
-    times = [state.cleanup_retry_at, state.removal_retry_at, state.sandbox.retry_at]
-    if state.setup is Setup.NONE:
-        times.append(state.setup_retry_at)
+    times = [state.cleanup_retry_at, state.removal_retry_at]
+    if not state.stopping:
+        times += [state.sandbox.retry_at, state.setup_retry_at]
     if state.plan.active_deadline is not None and not state.stopping:
         times.append(state.started_at + state.plan.active_deadline)
     for record in state.containers.values():

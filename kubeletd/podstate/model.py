@@ -85,7 +85,10 @@ class ContainerRecord:
 
     @property
     def restart_count(self) -> int:
-        return self.attempt if self.id or not self.attempt else self.attempt - 1
+        """Runs after the first, the coming one excluded."""
+        if self.id or self.step is Step.EXITED or not self.attempt:
+            return self.attempt
+        return self.attempt - 1
 
     @property
     def alive(self) -> bool:
