@@ -170,7 +170,7 @@ class PodState:
     @property
     def over(self) -> bool:
         """Nothing is left to do, ever: the worker may end."""
-        return self.removal is Removal.DONE
+        return self.removal is Removal.DONE and not self.strays and not self.removing
 
     def of_kind(self, *kinds: str) -> list[ContainerPlan]:
         return [c for c in self.plan.containers if c.kind in kinds]
