@@ -1,0 +1,103 @@
+"""What the files of ConfigMap, Secret, downward API and projected volumes hold. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubeletd.environment import field_value, resource_value
+from kubeletd.interfaces import Pod, PodConfigError, PodFacts
+
+DEFAULT_MODE = 0o644
+
+
+class ProjectionError(Exception):
+    """What a volume shows cannot be put together; str() is Kubernetes's message."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a volume: its bytes and permission bits."""
+
+    data: bytes
+    mode: int = DEFAULT_MODE
+
+
+Payload = dict[str, File]  # by path within the volume
+
+
+def _contents(kind: str, obj: Pod) -> dict[str, bytes]:
+    if kind == "Secret":
+        return {key: base64.b64decode(value or "") for key, value in (obj.get("data") or {}).items()}
+    text = {key: value.encode() for key, value in (obj.get("data") or {}).items()}
+    binary = {key: base64.b64decode(value) for key, value in (obj.get("binaryData") or {}).items()}
+    return {**text, **binary}
+
+
+def keyed(
+    kind: str,
+    name: str,
+    obj: Pod | None,
+    items: Sequence[Mapping[str, Any]],
+    mode: int,
+    optional: bool,
+) -> Payload:
+    """The files of a ConfigMap or Secret: every key, or only `items` under their paths."""
+    if obj is None:
+        if optional:
+            return {}
+        raise ProjectionError(f'{kind.lower()} "{name}" not found')
+    contents = _contents(kind, obj)
+    if not items:
+        return {key: File(data, mode) for key, data in contents.items()}
+    payload: Payload = {}
+    for item in items:
+        if item["key"] not in contents:
+            if optional:
+                continue
+            word = "config" if kind == "ConfigMap" else "secret"
+            raise ProjectionError(f"{kind.lower()} references non-existent {word} key: {item['key']}")
+        payload[item["path"]] = File(contents[item["key"]], _mode(item, mode))
+    return payload
+
+
+def _mode(item: Mapping[str, Any], default: int) -> int:
+    return int(item["mode"]) if item.get("mode") is not None else default
+
+
+def downward(pod: Pod, items: Sequence[Mapping[str, Any]], mode: int, facts: PodFacts) -> Payload:
+    """The files of a downwardAPI volume or projection."""
+    payload: Payload = {}
+    for item in items:
+        try:
+            if "fieldRef" in item:
+                text = field_value(pod, item["fieldRef"]["fieldPath"], facts)
+            else:
+                selector = item["resourceFieldRef"]
+                text = resource_value(pod, selector, selector.get("containerName", ""), facts)
+        except PodConfigError as error:
+            raise ProjectionError(error.message) from error
+        payload[item["path"]] = File(text.encode(), _mode(item, mode))
+    return payload
+
+
+def fs_group(pod: Pod) -> int | None:
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    return int(group) if group is not None else None
+
+
+def common_user(pod: Pod) -> int | None:
+    """The user every container runs as, None where they differ or do not say."""
+    spec = pod["spec"]
+    default = (spec.get("securityContext") or {}).get("runAsUser")
+    containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
+    users = {(c.get("securityContext") or {}).get("runAsUser", default) for c in containers}
+    user = users.pop() if len(users) == 1 else None
+    return int(user) if user is not None else None
+
+
+def token_mode(pod: Pod, default: int) -> int:
+    """A token is the owner's alone where its owner can be told (KEP-1205)."""
+    return 0o600 if fs_group(pod) is not None or common_user(pod) is not None else default
