@@ -49,6 +49,7 @@ class World:
         self.cancelled: set[tuple[str, int]] = set()
         self.alive: dict[str, str] = {}  # running container id -> name
         self.made: dict[str, str] = {}  # existing container id -> name
+        self.codes: dict[str, int] = {}
         self.sandboxes: dict[str, bool] = {}  # id -> running
         self.mounted = False
         self.deleted = False
@@ -140,7 +141,9 @@ class World:
                 self.send(ev.HookDone(instruction.name, instruction.id, ok, "no"))
             case do.StopContainer():
                 if ok:
-                    self.end(instruction.id, instruction.name, code)
+                    if instruction.id in self.alive:
+                        self.end(instruction.id, instruction.name, code)
+                    code = self.codes[instruction.id]
                     self.send(ev.Exited(instruction.name, instruction.id, code, self.now))
                 else:
                     self.send(ev.StopFailed(instruction.name, instruction.id))
@@ -159,6 +162,7 @@ class World:
 
     def end(self, container_id: str, name: str, code: int) -> None:
         self.alive.pop(container_id, None)
+        self.codes[container_id] = code
         plan = next(c for c in self.plan.containers if c.name == name)
         if plan.kind == "container" and not restarts(plan, code):
             self.done.add(name)
