@@ -52,6 +52,15 @@ def _walk(value: Any, schema: Schema | None, path: str, problems: list[str]) -> 
             _walk(item, schema.items if schema is not None else None, f"{path}[{index}]", problems)
 
 
+#: What orjson expected, and how Go says where it was.
+_AFTER = {
+    "expected ':'": "after object key",
+    "content after document": "after top-level value",
+    "',' or '}'": "after object key:value pair",
+    "',' or ']'": "after array element",
+}
+
+
 def go_syntax_error(error: ValueError, body: bytes) -> str:
     """A JSON syntax error in the words of Go's encoding/json, as far as orjson tells."""
     position = getattr(error, "pos", None)
@@ -66,12 +75,11 @@ def go_syntax_error(error: ValueError, body: bytes) -> str:
     character = source[position]
     shown = "'\\''" if character == "'" else f"'{character}'" if character.isprintable() else repr(character)
     before = source[:position].rstrip()[-1:]
-    if "trailing" in text or (before == "}" and source[:position].count("{") == source[:position].count("}")):
-        where = "after top-level value"
-    elif before == "{" or (before == "," and character in "}'"):
+    for hint, words in _AFTER.items():
+        if hint in text:
+            return f"invalid character {shown} {words}"
+    if before == "{" or (before == "," and character in "}'"):
         where = "looking for beginning of object key string"
-    elif before in (":", "[", ",", ""):
-        where = "looking for beginning of value"
     else:
-        where = "after object key" if "colon" in text or "':'" in text else "after object key:value pair"
+        where = "looking for beginning of value"
     return f"invalid character {shown} {where}"
