@@ -61,14 +61,18 @@ def paths(resource: Resource) -> tuple[str, ...]:
 def fields_of(resource: Resource, extra: tuple[str, ...] = ()) -> Fields:
     """A function from an object to its selectable fields; `extra` are paths a custom resource adds."""
     wanted = [
-        (path, _SPECIAL.get(path, tuple(path.split("."))), _absent(path)) for path in (*paths(resource), *extra)
+        (path, _SPECIAL.get(path, tuple(path.split("."))), _absent(path))
+        for path in (*paths(resource), *extra)
     ]
     pods = resource.storage == ("", "pods")
     events = resource.storage == ("", "events")
 
     def fields(obj: Mapping[str, Any]) -> dict[str, str]:
         metadata = obj["metadata"]
-        found = {"metadata.name": metadata.get("name", ""), "metadata.namespace": metadata.get("namespace", "")}
+        found = {
+            "metadata.name": metadata.get("name", ""),
+            "metadata.namespace": metadata.get("namespace", ""),
+        }
         for path, steps, absent in wanted:
             value: Any = obj
             for step in steps:

@@ -165,7 +165,9 @@ class Feed:
                     self._apply(events)
                     self._reached(revision)
             except CompactedError as error:
-                logger.warning("storage: the watch fell behind compaction, reading everything anew: %s", error)
+                logger.warning(
+                    "storage: the watch fell behind compaction, reading everything anew: %s", error
+                )
                 await self._reload()
             except StorageError as error:
                 logger.warning("storage: watch ended, trying again: %s", error)

@@ -74,7 +74,11 @@ def after_prefix(prefix: str) -> str:
 def connect(path: str, *, durable: bool) -> sqlite3.Connection:
     """A connection that any one thread at a time may use; transactions are begun by hand."""
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=128 + _ROWS_PER_STATEMENT, timeout=10
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=128 + _ROWS_PER_STATEMENT,
+        timeout=10,
     )
     if durable:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -143,13 +147,17 @@ class VersionTable:
             " (SELECT max(id) AS id FROM versions GROUP BY key) m JOIN versions v ON v.id = m.id"
             " WHERE v.value IS NOT NULL"
         )
-        return {key: Version(created, id >> SHIFT, version, lease) for key, created, id, version, lease in rows}
+        return {
+            key: Version(created, id >> SHIFT, version, lease) for key, created, id, version, lease in rows
+        }
 
     def _at(self, revision: int) -> int:
         """The revision to read at. Raises CompactedError, FutureRevisionError."""
         present = self.revision()
         if revision > present:
-            raise FutureRevisionError(f"mvcc: required revision is a future revision ({revision} > {present})")
+            raise FutureRevisionError(
+                f"mvcc: required revision is a future revision ({revision} > {present})"
+            )
         if revision and revision < (compacted := self.compacted()):
             raise CompactedError(compacted)
         return revision or present
@@ -248,7 +256,9 @@ def event_of(row: Row) -> Event:
     revision = row.id >> SHIFT
     if row.value is None:
         return Event(EventType.DELETE, KeyValue(row.key, b"", 0, revision, 0))
-    return Event(EventType.PUT, KeyValue(row.key, row.value, row.create_revision, revision, row.version, row.lease))
+    return Event(
+        EventType.PUT, KeyValue(row.key, row.value, row.create_revision, revision, row.version, row.lease)
+    )
 
 
 class Transaction:
