@@ -173,7 +173,9 @@ class Cluster:
 
     def _spread(self, pod: Object, node: Object) -> bool:
         hard = [
-            c for c in pod["spec"].get("topologySpreadConstraints", []) if c["whenUnsatisfiable"] == "DoNotSchedule"
+            c
+            for c in pod["spec"].get("topologySpreadConstraints", [])
+            if c["whenUnsatisfiable"] == "DoNotSchedule"
         ]
         keys = [c["topologyKey"] for c in hard]
         if not all(key in node["metadata"]["labels"] for key in keys):
@@ -203,7 +205,12 @@ class Cluster:
         value = node["metadata"]["labels"].get(key)
         if value is None:
             return []
-        return [p for n, o in self.nodes.items() if o["metadata"]["labels"].get(key) == value for p in self.pods[n]]
+        return [
+            p
+            for n, o in self.nodes.items()
+            if o["metadata"]["labels"].get(key) == value
+            for p in self.pods[n]
+        ]
 
     def _affinity(self, pod: Object, node: Object) -> bool:
         wanted = _required(pod, "podAffinity")
@@ -220,9 +227,9 @@ class Cluster:
                 for p in self.pods[name]
                 if any(t["topologyKey"] in o["metadata"]["labels"] for t in wanted)
             )
-            if not all(any(together(p) for p in self._in_domain(t["topologyKey"], node)) for t in wanted) and (
-                anywhere or not together(pod)
-            ):
+            if not all(
+                any(together(p) for p in self._in_domain(t["topologyKey"], node)) for t in wanted
+            ) and (anywhere or not together(pod)):
                 return False
         for t in _required(pod, "podAntiAffinity"):
             if any(_term_matches(t, pod, p) for p in self._in_domain(t["topologyKey"], node)):

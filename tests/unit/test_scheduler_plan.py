@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naivescheduler import Cluster, Object, make_node, make_pod
 
 from scheduler.columns import snapshot
 from scheduler.plan import Plan, plan
 from scheduler.profiles import BINPACK, PROFILES, SPREAD
 from scheduler.views import Node, Pod
-from naivescheduler import Cluster, Object, make_node, make_pod
 
 KEYS = ["zone", "rack", "kubernetes.io/hostname"]
 EFFECTS = ["NoSchedule", "NoExecute", "PreferNoSchedule"]
@@ -22,11 +22,19 @@ EFFECTS = ["NoSchedule", "NoExecute", "PreferNoSchedule"]
 def nodes(draw: st.DrawFn) -> list[Object]:
     result = []
     for index in range(draw(st.integers(1, 6))):
-        labels = draw(st.dictionaries(st.sampled_from(["zone", "rack", "size"]), st.sampled_from(["1", "2"]), max_size=3))
+        labels = draw(
+            st.dictionaries(
+                st.sampled_from(["zone", "rack", "size"]), st.sampled_from(["1", "2"]), max_size=3
+            )
+        )
         taints = draw(
             st.lists(
                 st.fixed_dictionaries(
-                    {"key": st.sampled_from(["a", "b"]), "value": st.just("x"), "effect": st.sampled_from(EFFECTS)}
+                    {
+                        "key": st.sampled_from(["a", "b"]),
+                        "value": st.just("x"),
+                        "effect": st.sampled_from(EFFECTS),
+                    }
                 ),
                 max_size=1,
             )
@@ -63,7 +71,11 @@ expressions = st.one_of(
     ),
 )
 named = st.fixed_dictionaries(
-    {"key": st.just("metadata.name"), "operator": st.sampled_from(["In", "NotIn"]), "values": st.just(["node-1"])}
+    {
+        "key": st.just("metadata.name"),
+        "operator": st.sampled_from(["In", "NotIn"]),
+        "values": st.just(["node-1"]),
+    }
 )
 selector = st.fixed_dictionaries({"matchLabels": st.fixed_dictionaries({"app": st.sampled_from(["x", "y"])})})
 pod_term = st.fixed_dictionaries({"topologyKey": st.sampled_from(KEYS), "labelSelector": selector})
@@ -80,7 +92,11 @@ def templates(draw: st.DrawFn) -> dict[str, Any]:
     template: dict[str, Any] = {"requests": requests, "labels": {"app": draw(st.sampled_from(["x", "y"]))}}
     if draw(st.booleans()):
         template["tolerations"] = [
-            draw(st.sampled_from([{"operator": "Exists"}, {"key": "a", "value": "x"}, {"key": "b", "operator": "Exists"}]))
+            draw(
+                st.sampled_from(
+                    [{"operator": "Exists"}, {"key": "a", "value": "x"}, {"key": "b", "operator": "Exists"}]
+                )
+            )
         ]
     if draw(st.integers(0, 3)) == 0:
         template["nodeSelector"] = {"zone": draw(st.sampled_from(["1", "2"]))}
@@ -93,7 +109,9 @@ def templates(draw: st.DrawFn) -> dict[str, Any]:
         term: dict[str, Any] = {"matchExpressions": draw(st.lists(expressions, max_size=2))}
         if draw(st.booleans()):
             term["matchFields"] = [draw(named)]
-        affinity["nodeAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+        affinity["nodeAffinity"] = {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
+        }
     for kind in ("podAffinity", "podAntiAffinity"):
         if draw(st.integers(0, 3)) == 0:
             terms = draw(st.lists(pod_term, min_size=1, max_size=2))
@@ -109,10 +127,19 @@ def templates(draw: st.DrawFn) -> dict[str, Any]:
             {
                 "maxSkew": draw(st.integers(1, 2)),
                 "topologyKey": draw(st.sampled_from(KEYS)),
-                "whenUnsatisfiable": draw(st.sampled_from(["DoNotSchedule", "DoNotSchedule", "ScheduleAnyway"])),
+                "whenUnsatisfiable": draw(
+                    st.sampled_from(["DoNotSchedule", "DoNotSchedule", "ScheduleAnyway"])
+                ),
                 "labelSelector": draw(selector),
                 **draw(
-                    st.sampled_from([{}, {"minDomains": 2}, {"nodeTaintsPolicy": "Honor"}, {"nodeAffinityPolicy": "Ignore"}])
+                    st.sampled_from(
+                        [
+                            {},
+                            {"minDomains": 2},
+                            {"nodeTaintsPolicy": "Honor"},
+                            {"nodeAffinityPolicy": "Ignore"},
+                        ]
+                    )
                 ),
             }
             for _ in range(draw(st.integers(1, 2)))
@@ -157,7 +184,9 @@ def test_every_verdict_is_what_looking_at_each_node_gives(
 
 @settings(max_examples=150, deadline=None)
 @given(nodes(), pods(), st.sampled_from(["binpack", "spread"]))
-def test_a_batch_is_placed_as_its_pods_one_by_one(listed: list[Object], asked: list[Object], profile: str) -> None:
+def test_a_batch_is_placed_as_its_pods_one_by_one(
+    listed: list[Object], asked: list[Object], profile: str
+) -> None:
     together = planned(listed, asked, profile)
     columns = snapshot(Node.of(n) for n in listed)
     one_by_one = [plan([Pod.of(p)], columns, PROFILES[profile]) for p in asked]
@@ -169,7 +198,9 @@ def test_a_batch_is_placed_as_its_pods_one_by_one(listed: list[Object], asked: l
 
 @settings(max_examples=150, deadline=None)
 @given(nodes(), pods(), st.randoms(use_true_random=False), st.integers(0, 3))
-def test_the_order_of_nodes_does_not_matter(listed: list[Object], asked: list[Object], random: Any, seed: int) -> None:
+def test_the_order_of_nodes_does_not_matter(
+    listed: list[Object], asked: list[Object], random: Any, seed: int
+) -> None:
     shuffled = list(listed)
     random.shuffle(shuffled)
     first, second = planned(listed, asked, seed=seed), planned(shuffled, asked, seed=seed)
@@ -235,7 +266,10 @@ def test_pods_that_need_no_gpu_keep_off_nodes_that_have_one() -> None:
 
 
 def test_a_pod_prefers_the_node_its_affinity_prefers() -> None:
-    preference = {"weight": 1, "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["2"]}]}}
+    preference = {
+        "weight": 1,
+        "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["2"]}]},
+    }
     affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}}
     listed = [make_node("a", labels={"zone": "1"}), make_node("b", labels={"zone": "2"})]
     for profile in PROFILES:
@@ -293,7 +327,11 @@ def test_the_message_counts_each_reason() -> None:
 
 
 def test_the_message_names_all_that_is_lacking_on_a_node() -> None:
-    listed = [make_node("a", cpu="1", memory="1Gi"), make_node("b", unschedulable=True), make_node("c", pods="0")]
+    listed = [
+        make_node("a", cpu="1", memory="1Gi"),
+        make_node("b", unschedulable=True),
+        make_node("c", pods="0"),
+    ]
     columns = snapshot(Node.of(n) for n in listed)
     asked = make_pod("p", {"cpu": "2", "memory": "2Gi", "example.com/gpu": "1"})
     [unplaced] = plan([Pod.of(asked)], columns, BINPACK).unplaced
@@ -315,7 +353,9 @@ def test_without_nodes_the_message_says_so() -> None:
 
 def test_a_pod_pinned_to_a_node_does_not_blame_the_others() -> None:
     field = {"key": "metadata.name", "operator": "In", "values": ["a"]}
-    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [field]}]}}
+    required = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [field]}]}
+    }
     listed = [make_node("a", cpu="1"), make_node("b"), make_node("c")]
     [unplaced] = planned(listed, [make_pod("p", {"cpu": "2"}, affinity={"nodeAffinity": required})]).unplaced
     assert unplaced.message.startswith(
