@@ -56,6 +56,9 @@ HELPFUL: dict[str, Event] = {
 }
 
 
+NOTHING = Event(0)
+
+
 class _State(Enum):
     READY = "ready"
     BACKING_OFF = "backing off"
@@ -74,7 +77,7 @@ class _Entry:
     ticket: int = 0
     attempts: int = 0
     failed_at: float = 0.0
-    helped_by: Event = Event(0)
+    helped_by: Event = NOTHING
     taken_at_event: int = 0
 
 
@@ -158,7 +161,7 @@ class Queue:
         if entry is None or entry.state is not _State.TAKEN:
             return
         entry.failed_at = now
-        entry.helped_by = Event(0)
+        entry.helped_by = NOTHING
         for plugin in plugins:
             entry.helped_by |= HELPFUL[plugin]
         if not entry.helped_by:
