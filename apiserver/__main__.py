@@ -1,0 +1,45 @@
+"""`python -P -m apiserver`: run the API server until it is told to stop (SIGTERM, SIGINT)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from apimachinery import componentconfig
+from apiserver.config import ServerConfig
+from apiserver.server import ApiServer
+
+
+async def _run(config: ServerConfig) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with ApiServer(config) as server:
+        logging.getLogger("apiserver").info("serving on %s", server.url)
+        # What was made while starting stays: leave it out of later collections.
+        gc.collect()
+        gc.freeze()
+        await stopped.wait()
+
+
+def main(argv: list[str]) -> int:
+    config = componentconfig.load(
+        ServerConfig, argv, prog="apiserver", description="The Kubernetes API on etcd or SQLite.",
+        read=lambda path: Path(path).read_text(),
+    )  # fmt: skip
+    logging.basicConfig(
+        level=config.log_level, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr
+    )
+    uvloop.run(_run(config))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

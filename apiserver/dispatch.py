@@ -1,0 +1,216 @@
+"""Every request's way: who, what, may they, serve it, answer errors as Status, count it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from apimachinery import errors, resources
+from apimachinery.errors import StatusError
+from apimachinery.resources import Resource
+from apiserver import handlers, negotiation, requestinfo, respond
+from apiserver.authn import Authenticator
+from apiserver.authz import Authorizer
+from apiserver.exchange import Exchange
+from apiserver.metrics import RequestMetrics
+from apiserver.negotiation import PLAIN, Media
+from apiserver.registry.registries import Registries
+from apiserver.request import Attributes, User
+from apiserver.requestinfo import RequestInfo
+from apiserver.storage.interface import StorageError
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
+Virtual = Callable[[web.BaseRequest, RequestInfo, Resource, User, Media], Awaitable[web.StreamResponse]]
+Plain = Callable[[web.BaseRequest, RequestInfo, User, Media], Awaitable[web.StreamResponse]]
+
+_WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+#: Subresources that stream for as long as the client likes.
+_STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_NOT_ALLOWED = "the server does not allow this method on the requested resource"
+
+
+def not_allowed() -> StatusError:
+    return StatusError(405, "MethodNotAllowed", _NOT_ALLOWED, {})
+
+
+class Dispatcher:
+    """The one handler of the server. `subresources`, `virtual` and `plain` are its routing tables.
+
+    `subresources`: (storage location, subresource, verb) → handler; those that are a part of the object itself
+    (status and the like) are served by the verbs of the object. `virtual`: by (group, plural). `plain`: by the first
+    segment of the path.
+    """
+
+    def __init__(
+        self,
+        registries: Registries,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        metrics: RequestMetrics,
+        *,
+        max_reading: int,
+        max_writing: int,
+        timeout: float,
+    ) -> None:
+        self.registries = registries
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._metrics = metrics
+        self._max_reading = max_reading
+        self._max_writing = max_writing
+        self._timeout = timeout
+        self.subresources: dict[tuple[tuple[str, str], str, str], Handler] = {}
+        self.virtual: dict[tuple[str, str], Virtual] = {}
+        self.plain: dict[str, Plain] = {}
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        started = time.perf_counter()
+        info = requestinfo.parse(request.method, request.raw_path)
+        media = PLAIN
+        try:
+            accept = request.headers.get("Accept", "")
+            if accept and accept != negotiation.JSON and accept != "*/*":
+                media = negotiation.accept(accept) if info.plural or info.prefix == "" else _lenient(accept)
+            response = await self._serve(request, info, media)
+        except StatusError as problem:
+            response = respond.error(problem, Media(media.yaml))
+        except StorageError as problem:
+            logger.warning("storage: %s", problem)
+            response = respond.error(errors.service_unavailable(f"storage is not available: {problem}"))
+            response.headers["Retry-After"] = "1"
+        except ConnectionError:
+            raise
+        except Exception:
+            logger.exception("%s %s failed", info.method, info.path)
+            response = respond.error(
+                StatusError(
+                    500,
+                    "InternalError",
+                    "This request caused apiserver to panic. Look in the logs for details.",
+                )
+            )
+        self._metrics.observe(
+            info.verb, info.group, info.version, info.plural, info.subresource, response.status,
+            time.perf_counter() - started,
+        )  # fmt: skip
+        return response
+
+    async def _serve(self, request: web.BaseRequest, info: RequestInfo, media: Media) -> web.StreamResponse:
+        user = self._authenticator.authenticate(request.headers, request.protocol.peer)  # type: ignore[attr-defined]
+        name = info.name
+        if not name and info.query and info.verb in ("list", "watch", "deletecollection"):
+            name = _selected_name(info)
+        why = self._authorizer.authorize(
+            Attributes(
+                user, info.verb, info.group, info.version, info.plural, info.subresource, info.namespace, name
+            )
+            if info.plural
+            else Attributes(user, info.verb, path=info.path)
+        )
+        if why is not None:
+            raise errors.forbidden(info.plural, name, why, info.group)
+        if info.verb == "watch" or info.subresource in _STREAMS:
+            return await self._route(request, info, user, media)
+        metrics = self._metrics
+        if info.verb in _WRITES:
+            if metrics.writing >= self._max_writing:
+                raise self._too_many()
+            metrics.writing += 1
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self._route(request, info, user, media)
+            except TimeoutError:
+                raise errors.timeout("request did not complete within the allotted timeout") from None
+            finally:
+                metrics.writing -= 1
+        if metrics.reading >= self._max_reading:
+            raise self._too_many()
+        metrics.reading += 1
+        try:
+            return await self._route(request, info, user, media)
+        finally:
+            metrics.reading -= 1
+
+    def _too_many(self) -> StatusError:
+        self._metrics.rejected += 1
+        return errors.too_many_requests("Too many requests, please try again later.", 1)
+
+    async def _route(
+        self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media
+    ) -> web.StreamResponse:
+        if not info.plural:
+            handler = self.plain.get(info.path.split("/", 2)[1])
+            if handler is None:
+                raise errors.path_not_found()
+            return await handler(request, info, user, media)
+        view = self.registries.view(info.group, info.version, info.plural)
+        if view is None:
+            return await self._virtual(request, info, user, media)
+        resource = view.resource
+        if info.prefix != ("apis" if resource.group else "api"):
+            raise errors.path_not_found()
+        verb = info.verb
+        if not info.subresource:
+            if bool(info.namespace) != resource.namespaced and info.plural != "namespaces":
+                self._check_scope(info, resource)
+            if verb not in resource.verbs or (verb == "create" and info.name):
+                raise not_allowed()
+            return await handlers.VERBS[verb](Exchange(request, info, user, media, view))
+        sub = resource.subresource(info.subresource)
+        if (
+            sub is None
+            or not info.name
+            or bool(info.namespace) != (resource.namespaced or info.plural == "namespaces")
+        ):
+            raise errors.path_not_found()
+        if verb not in sub.verbs:
+            raise not_allowed()
+        found = self.subresources.get((resource.storage, info.subresource, verb))
+        if found is None:
+            if sub.kind:
+                raise errors.path_not_found()
+            found = handlers.VERBS[verb]
+        return await found(Exchange(request, info, user, media, view))
+
+    @staticmethod
+    def _check_scope(info: RequestInfo, resource: Resource) -> None:
+        """Namespaced resources can be listed, watched and nothing else without a namespace."""
+        if not resource.namespaced or info.name:
+            raise errors.path_not_found()
+        if info.verb not in ("list", "watch"):
+            raise not_allowed()
+
+    async def _virtual(
+        self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media
+    ) -> web.StreamResponse:
+        resource = resources.by_plural(info.group, info.version, info.plural)
+        handler = self.virtual.get((info.group, info.plural))
+        if resource is None or handler is None or info.prefix != ("apis" if resource.group else "api"):
+            raise errors.path_not_found()
+        if info.verb not in resource.verbs:
+            raise not_allowed()
+        return await handler(request, info, resource, user, media)
+
+
+def _selected_name(info: RequestInfo) -> str:
+    """The one object a field selector names: authorization is for that object."""
+    for text in info.query.get("fieldSelector", ()):
+        for term in text.split(","):
+            key, sign, value = term.partition("=")
+            if sign and key == "metadata.name" and value:
+                return value.lstrip("=")
+    return ""
+
+
+def _lenient(accept: str) -> Media:
+    """Discovery and OpenAPI look at the Accept header themselves."""
+    try:
+        return negotiation.accept(accept)
+    except StatusError:
+        return PLAIN

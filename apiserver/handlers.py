@@ -1,0 +1,190 @@
+"""The verbs on resources over HTTP: read the request, call the registry, answer in the wanted representation."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from aiohttp import web
+
+from apimachinery import decode, errors
+from apiserver import lists, negotiation, respond, watch
+from apiserver.entry import Entry
+from apiserver.exchange import Exchange
+from apiserver.registry import patching
+from apiserver.registry.call import Call
+from apiserver.registry.registry import success_status
+
+Object = dict[str, Any]
+Result = Entry | Object
+
+
+async def get(http: Exchange) -> web.StreamResponse:
+    view, info = http.view, http.info
+    text = http.query("resourceVersion") if info.query else ""
+    cacher = view.registry.cacher
+    if not text:
+        await cacher.fresh()
+    elif text != "0":
+        await lists.at_least(cacher, lists.parse_revision(text))
+    return respond.result(view, view.registry.entry(info.namespace, info.name), http.media)
+
+
+async def list_(http: Exchange) -> web.StreamResponse:
+    view, info = http.view, http.info
+    options = http.list_options()
+    registry = view.registry
+    page = await lists.page(view.resource, registry.cacher, registry.backend.store, info.namespace, options)
+    body = respond.list_body(
+        view,
+        page.entries,
+        http.media,
+        revision=page.revision,
+        continue_token=page.continue_token,
+        remaining=page.remaining,
+        include=http.query("includeObject") or "Metadata",
+    )
+    response = respond.raw(body, 200, http.media.content_type)
+    return await respond.compressed(response, http.request.headers.get("Accept-Encoding", ""))
+
+
+async def watch_(http: Exchange) -> web.StreamResponse:
+    info = http.info
+    include = http.query("includeObject") or "Metadata"
+    options = http.list_options(watch=True)
+    return await watch.serve(http.request, http.view, info.namespace, info.name, options, http.media, include)
+
+
+async def create(http: Exchange) -> web.StreamResponse:
+    view, info = http.view, http.info
+    options = http.write_options("CreateOptions")
+    obj = await http.object(view.schema, options.field_validation)
+    result = await view.registry.create(http.call(options), info.namespace, view.stored(obj))
+    return respond.result(view, result, http.media, 201)
+
+
+async def update(http: Exchange) -> web.StreamResponse:
+    view, info = http.view, http.info
+    options = http.write_options("UpdateOptions")
+    obj = view.stored(await http.object(view.schema, options.field_validation))
+    registry = view.registry
+    insert = None
+    if registry.strategy.create_on_update and not info.subresource:
+        insert = lambda: copy.deepcopy(obj)  # noqa: E731
+    result, created = await registry.update(
+        http.call(options),
+        info.namespace,
+        info.name,
+        lambda _: copy.deepcopy(obj),
+        subresource=info.subresource,
+        insert=insert,
+    )
+    return respond.result(view, result, http.media, 201 if created else 200)
+
+
+async def patch(http: Exchange) -> web.StreamResponse:
+    view, info = http.view, http.info
+    kind = negotiation.patch_format(http.request.headers.get("Content-Type", ""), custom=view.resource.custom)
+    call = http.call(http.write_options("PatchOptions", apply=kind == "apply"))
+    body = await http.body()
+    if kind == "apply":
+        return await _apply(http, call, body)
+    document = patching.parse(body, kind)
+    warnings = list(call.warnings)
+
+    def change(old: Object) -> Object:
+        call.warnings[:] = warnings
+        return view.stored(patching.patched(view.converted(old), document, kind, view.schema, call))
+
+    result, _ = await view.registry.update(
+        call, info.namespace, info.name, change, subresource=info.subresource
+    )
+    return respond.result(view, result, http.media)
+
+
+async def _apply(http: Exchange, call: Call, body: bytes) -> web.StreamResponse:
+    view, info = http.view, http.info
+    registry, resource = view.registry, view.resource
+    document, warnings = decode.decode(body, "yaml", view.schema, call.options.field_validation)
+    call.warnings.extend(warnings)
+    document.setdefault("metadata", {})
+    patching.check_applied(document, info.name, info.namespace)
+    document["metadata"]["name"] = info.name
+    if resource.namespaced:
+        document["metadata"]["namespace"] = info.namespace
+
+    def merge(live: Object | None) -> Object:
+        return view.stored(
+            patching.applied(
+                live,
+                document,
+                call=call,
+                node=view.schema,
+                api_version=resource.api_version,
+                now=registry.backend.identity.timestamp(),
+                subresource=info.subresource,
+            )
+        )
+
+    def insert() -> Object:
+        if document["metadata"].get("uid"):
+            raise errors.conflict(
+                resource.plural, info.name,
+                f"uid mismatch: the provided object specified uid {document['metadata']['uid']}, and no existing object was found",
+                resource.group,
+            )  # fmt: skip
+        return merge(None)
+
+    result, created = await registry.update(
+        call,
+        info.namespace,
+        info.name,
+        lambda old: merge(view.converted(old)),
+        subresource=info.subresource,
+        insert=None if info.subresource else insert,
+        track=False,
+    )
+    return respond.result(view, result, http.media, 201 if created else 200)
+
+
+async def delete(http: Exchange) -> web.StreamResponse:
+    view, info = http.view, http.info
+    options = await http.delete_options()
+    call = http.call(http.write_options("DeleteOptions"))
+    call.options = type(call.options)(dry_run=options.dry_run)
+    result, gone = await view.registry.delete(call, info.namespace, info.name, options)
+    status = 202 if not gone and options.asked_background else 200
+    if result is None:
+        return respond.plain_object(success_status(view.resource, info.name), http.media, status)
+    return respond.result(view, result, http.media, status)
+
+
+async def delete_collection(http: Exchange) -> web.StreamResponse:
+    view, info = http.view, http.info
+    registry = view.registry
+    options = await http.delete_options()
+    page = await lists.page(
+        view.resource, registry.cacher, registry.backend.store, info.namespace, http.list_options()
+    )
+    call = http.call(http.write_options("DeleteOptions"))
+    call.options = type(call.options)(dry_run=options.dry_run)
+    for entry in page.entries:
+        try:
+            await registry.delete(call, entry.namespace, entry.name, options, matching=entry)
+        except errors.StatusError as error:
+            if error.reason != "NotFound":
+                raise
+    body = respond.list_body(view, page.entries, http.media, revision=registry.cacher.revision)
+    return respond.raw(body, 200, http.media.content_type)
+
+
+VERBS = {
+    "get": get,
+    "list": list_,
+    "watch": watch_,
+    "create": create,
+    "update": update,
+    "patch": patch,
+    "delete": delete,
+    "deletecollection": delete_collection,
+}

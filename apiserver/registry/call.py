@@ -1,0 +1,79 @@
+"""What travels with one request through the registries, and what all registries share."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apimachinery import meta, names
+from apiserver.options import WriteOptions
+from apiserver.request import AdmissionRequest, User
+from apiserver.storage.interface import Store
+
+if TYPE_CHECKING:
+    from apiserver.registry.registry import Registry
+
+Object = dict[str, Any]
+
+#: The server itself: its writes pass no admission.
+SYSTEM = User("system:apiserver", groups=("system:masters",))
+MANAGER = "pybernetes-apiserver"
+
+
+@dataclass(slots=True)
+class Call:
+    """One request's identity, options and the warnings it has earned (sent as Warning headers)."""
+
+    user: User
+    options: WriteOptions = field(default_factory=WriteOptions)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Admission(Protocol):
+    """Admission as registries see it; both may raise StatusError."""
+
+    async def mutate(self, request: AdmissionRequest) -> None: ...
+
+    async def validate(self, request: AdmissionRequest) -> None: ...
+
+
+def _unset(plural: str, group: str = "") -> Registry:
+    raise LookupError("the registries are not made yet")
+
+
+class Identity:
+    """The clock and the randomness of the server, in one place so that tests can fix them."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def timestamp(self) -> str:
+        return meta.rfc3339(self.now())
+
+    def uid(self) -> str:
+        return str(uuid.uuid4())
+
+    def suffix(self) -> str:
+        """Five characters for generateName."""
+        return "".join(secrets.choice(names.SUFFIX_ALPHABET) for _ in range(5))
+
+
+@dataclass(slots=True)
+class Backend:
+    """What all registries share. `find(plural, group)` gives another registry; `admission` is set once the chain, which reads registries, is built."""
+
+    store: Store
+    identity: Identity
+    admission: Admission | None = None
+    service_cidr: str = "10.96.0.0/16"
+    node_ports: tuple[int, int] = (30000, 32767)
+    find: Callable[..., Registry] = _unset
+
+
+def system_call() -> Call:
+    """A call by the server on its own behalf."""
+    return Call(SYSTEM, WriteOptions(field_manager=MANAGER))

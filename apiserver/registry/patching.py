@@ -1,0 +1,83 @@
+"""Patches as changes of an object: JSON, merge and strategic patches, and server-side apply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from apimachinery import apply, decode, errors, meta, patch, schema, strategicpatch
+from apiserver.registry.call import Call
+
+Object = dict[str, Any]
+
+
+def parse(body: bytes, kind: str) -> Any:
+    """The JSON document of a patch. Raises 400."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        what = "json patch" if kind == "json" else "patch"
+        raise errors.bad_request(f"error decoding {what}: {error}") from None
+
+
+def patched(old: Object, document: Any, kind: str, node: schema.Schema, call: Call) -> Object:
+    """`old` with a JSON, merge or strategic patch, checked against the kind's schema as a body would be."""
+    if kind == "json":
+        new = patch.json_patch(old, document)
+    elif kind == "merge":
+        if not isinstance(document, dict):
+            raise errors.bad_request("cannot unmarshal the patch into an object")
+        new = patch.merge_patch(old, document)
+    else:
+        new = strategicpatch.strategic_merge(old, document, node)
+    if not isinstance(new, dict):
+        raise errors.bad_request("the patch does not give an object")
+    return checked(new, node, call)
+
+
+def checked(obj: Object, node: schema.Schema, call: Call) -> Object:
+    """A copy of `obj` brought into shape by its schema; strictness as the request asked."""
+    result, warnings = decode.decode(orjson.dumps(obj), "json", node, call.options.field_validation)
+    call.warnings.extend(warnings)
+    return result
+
+
+def applied(
+    live: Object | None,
+    document: Object,
+    *,
+    call: Call,
+    node: schema.Schema,
+    api_version: str,
+    now: str,
+    subresource: str = "",
+) -> Object:
+    """`live` (None: nothing yet) with a server-side apply of `document`. Raises 409 with the conflicts."""
+    new = apply.server_side_apply(
+        live,
+        document,
+        manager=call.options.field_manager,
+        force=bool(call.options.force),
+        schema=node,
+        api_version=api_version,
+        now=now,
+        subresource=subresource,
+    )
+    return checked(new, node, Call(call.user))
+
+
+def check_applied(document: Object, name: str, namespace: str) -> None:
+    """What an applied configuration must and must not say. Raises 400."""
+    if document["metadata"].get("managedFields"):
+        raise errors.bad_request("metadata.managedFields must be nil")
+    given = meta.name(document)
+    if given and given != name:
+        raise errors.bad_request(
+            f"the name of the object ({given}) does not match the name on the URL ({name})"
+        )
+    space = meta.namespace(document)
+    if space and space != namespace:
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )

@@ -1,0 +1,83 @@
+"""All registries of a server: found by API group, version and plural, and read by admission and authorization."""
+
+from __future__ import annotations
+
+import builtins
+
+from apimachinery import meta, resources
+from apimachinery.resources import Resource
+from apiserver.cacher import Cachers
+from apiserver.entry import Entry
+from apiserver.registry.call import Backend, system_call
+from apiserver.registry.kinds import KINDS
+from apiserver.registry.registry import Registry, Result, replacement
+from apiserver.request import Object
+from apiserver.view import View
+
+
+class Registries:
+    """Made once the cachers run. Implements `request.Reader`."""
+
+    def __init__(self, backend: Backend, cachers: Cachers) -> None:
+        self.backend = backend
+        self.cachers = cachers
+        self._registries: dict[tuple[str, str], Registry] = {}
+        self._views: dict[tuple[str, str, str], View] = {}
+        backend.find = self.registry
+        for resource in resources.stored():
+            self.add(resource)
+        for resource in resources.BUILTIN:
+            if not resource.virtual:
+                self._views[resource.group, resource.version, resource.plural] = View(
+                    resource, self._registries[resource.storage]
+                )
+
+    def add(self, resource: Resource) -> Registry:
+        """A registry for one more storage location, whose cacher is there already."""
+        made = KINDS.get(resource.storage, Registry)(resource, self.cachers[resource], self.backend)
+        self._registries[resource.storage] = made
+        return made
+
+    def view(self, group: str, version: str, plural: str) -> View | None:
+        """The resource in one API version, None where it is not served."""
+        return self._views.get((group, version, plural))
+
+    def registry(self, plural: str, group: str = "") -> Registry:
+        """The registry of a built-in resource. KeyError where there is none."""
+        return self._registries[resources.get(plural, group).storage]
+
+    # request.Reader
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        entry = self.cachers[resource].get(namespace, name)
+        return entry.object() if entry is not None else None
+
+    def list(self, resource: Resource, namespace: str = "") -> list[Object]:
+        return [entry.object() for entry in self.cachers[resource].entries(namespace)]
+
+    def pods_of_node(self, node: str) -> builtins.list[Object]:
+        """The pods bound to a node: for authorizing its agent."""
+        pods = self.cachers[resources.get("pods")]
+        return [entry.object() for entry in pods.entries() if entry.fields.get("spec.nodeName") == node]
+
+
+class InternalWriter:
+    """Implements `request.Writer`."""
+
+    def __init__(self, registries: Registries) -> None:
+        self._registries = registries
+
+    async def create(self, resource: Resource, obj: Object) -> Object:
+        registry = self._registries.registry(resource.plural, resource.group)
+        return _object(await registry.create(system_call(), meta.namespace(obj), obj))
+
+    async def update(self, resource: Resource, obj: Object, subresource: str = "") -> Object:
+        registry = self._registries.registry(resource.plural, resource.group)
+        result, _ = await registry.update(
+            system_call(), meta.namespace(obj), meta.name(obj), replacement(obj), subresource=subresource
+        )
+        return _object(result)
+
+
+def _object(result: Result) -> Object:
+    return result.object() if isinstance(result, Entry) else result

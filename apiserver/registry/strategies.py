@@ -1,0 +1,142 @@
+"""The table of strategies, by storage location. Kinds not listed are stored as they come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiserver.registry import certificates, namespaces, pods, secrets, services, workloads
+from apiserver.registry.strategy import Strategy
+
+Object = dict[str, Any]
+
+_ADMISSION = "admissionregistration.k8s.io"
+_FLOW = "flowcontrol.apiserver.k8s.io"
+_RBAC = "rbac.authorization.k8s.io"
+_DRA = "resource.k8s.io"
+
+
+def _whole(*fields: str) -> Any:
+    """What generation counts in kinds without a spec."""
+    return lambda obj: [obj.get(field) for field in fields]
+
+
+def _with_annotations(obj: Object) -> Any:
+    return obj.get("spec"), obj["metadata"].get("annotations") or {}
+
+
+def _slice_intent(obj: Object) -> Any:
+    return obj.get("endpoints"), obj.get("ports"), obj["metadata"].get("labels") or {}
+
+
+TABLE: dict[tuple[str, str], Strategy] = {
+    ("", "endpoints"): Strategy(create_on_update=True),
+    ("", "events"): Strategy(create_on_update=True, garbage_collected=False, lease=3600),
+    ("", "limitranges"): Strategy(create_on_update=True),
+    ("", "namespaces"): Strategy(
+        has_status=True,
+        initial_status={"phase": "Active"},
+        prepare_create=namespaces.prepare_create,
+        prepare_update=namespaces.prepare_update,
+        parts={"finalize": namespaces.finalized},
+    ),
+    ("", "nodes"): Strategy(has_status=True, created_status=True),
+    ("", "persistentvolumeclaims"): Strategy(
+        has_status=True, initial_status={"phase": "Pending"}, returns_deleted=True
+    ),
+    ("", "persistentvolumes"): Strategy(has_status=True, initial_status={"phase": "Pending"}, returns_deleted=True),
+    ("", "pods"): Strategy(
+        has_status=True,
+        initial_status={"phase": "Pending"},
+        generation=True,
+        prepare_create=pods.prepare_create,
+        prepare_status=pods.prepare_status,
+        returns_deleted=True,
+        grace=pods.grace,
+        parts={"ephemeralcontainers": pods.only_ephemeral_containers, "resize": pods.only_resources},
+    ),
+    ("", "podtemplates"): Strategy(generation=True, intent=_whole("template"), returns_deleted=True),
+    ("", "replicationcontrollers"): Strategy(has_status=True, initial_status={"replicas": 0}, generation=True),
+    ("", "resourcequotas"): Strategy(has_status=True, initial_status={}, returns_deleted=True),
+    ("", "secrets"): Strategy(prepare_create=secrets.prepare_create, prepare_update=secrets.prepare_update),
+    ("", "serviceaccounts"): Strategy(returns_deleted=True),
+    ("", "services"): Strategy(
+        has_status=True,
+        initial_status={"loadBalancer": {}},
+        create_on_update=True,
+        returns_deleted=True,
+        prepare_create=services.prepare_create,
+        prepare_update=services.prepare_update,
+    ),
+    (_ADMISSION, "mutatingadmissionpolicies"): Strategy(generation=True),
+    (_ADMISSION, "mutatingadmissionpolicybindings"): Strategy(generation=True),
+    (_ADMISSION, "mutatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
+    (_ADMISSION, "validatingadmissionpolicies"): Strategy(has_status=True, initial_status={}, generation=True),
+    (_ADMISSION, "validatingadmissionpolicybindings"): Strategy(generation=True),
+    (_ADMISSION, "validatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
+    ("apiextensions.k8s.io", "customresourcedefinitions"): Strategy(
+        has_status=True,
+        initial_status={"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": []},
+        generation=True,
+        unconditional_update=False,
+    ),
+    ("apiregistration.k8s.io", "apiservices"): Strategy(
+        has_status=True, initial_status={}, unconditional_update=False
+    ),
+    ("apps", "controllerrevisions"): Strategy(),
+    ("apps", "daemonsets"): Strategy(
+        has_status=True,
+        initial_status={
+            "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0,
+        },
+        generation=True,
+    ),
+    ("apps", "deployments"): Strategy(
+        has_status=True, initial_status={}, generation=True, intent=_with_annotations, labels_by_status=False
+    ),
+    ("apps", "replicasets"): Strategy(has_status=True, initial_status={"replicas": 0}, generation=True),
+    ("apps", "statefulsets"): Strategy(
+        has_status=True, initial_status={"replicas": 0, "availableReplicas": 0}, generation=True
+    ),
+    ("autoscaling", "horizontalpodautoscalers"): Strategy(
+        has_status=True, initial_status={"desiredReplicas": 0, "currentMetrics": None}
+    ),
+    ("batch", "cronjobs"): Strategy(
+        has_status=True, initial_status={}, generation=True, prepare_create=workloads.prepare_cron_job
+    ),
+    ("batch", "jobs"): Strategy(
+        has_status=True, initial_status={}, generation=True, prepare_create=workloads.prepare_job
+    ),
+    ("certificates.k8s.io", "certificatesigningrequests"): Strategy(
+        has_status=True, initial_status={}, prepare_update=certificates.prepare_update,
+        prepare_status=certificates.prepare_status, parts={"approval": certificates.approved},
+    ),
+    ("coordination.k8s.io", "leases"): Strategy(create_on_update=True, unconditional_update=False),
+    ("discovery.k8s.io", "endpointslices"): Strategy(generation=True, intent=_slice_intent),
+    (_FLOW, "flowschemas"): Strategy(
+        has_status=True, initial_status={}, generation=True, unconditional_update=False
+    ),
+    (_FLOW, "prioritylevelconfigurations"): Strategy(
+        has_status=True, initial_status={}, generation=True, unconditional_update=False
+    ),
+    ("networking.k8s.io", "ingressclasses"): Strategy(generation=True),
+    ("networking.k8s.io", "ingresses"): Strategy(
+        has_status=True, initial_status={"loadBalancer": {}}, generation=True
+    ),
+    ("networking.k8s.io", "ipaddresses"): Strategy(),
+    ("networking.k8s.io", "networkpolicies"): Strategy(generation=True),
+    ("networking.k8s.io", "servicecidrs"): Strategy(has_status=True, initial_status={}),
+    ("policy", "poddisruptionbudgets"): Strategy(
+        has_status=True,
+        initial_status={"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0},
+        generation=True,
+    ),
+    (_RBAC, "clusterrolebindings"): Strategy(create_on_update=True),
+    (_RBAC, "clusterroles"): Strategy(create_on_update=True),
+    (_RBAC, "rolebindings"): Strategy(create_on_update=True),
+    (_RBAC, "roles"): Strategy(create_on_update=True),
+    (_DRA, "deviceclasses"): Strategy(generation=True),
+    (_DRA, "resourceclaims"): Strategy(has_status=True, initial_status={}),
+    (_DRA, "resourceclaimtemplates"): Strategy(),
+    (_DRA, "resourceslices"): Strategy(generation=True),
+    ("storage.k8s.io", "volumeattachments"): Strategy(has_status=True, initial_status={"attached": False}),
+}  # fmt: skip

@@ -1,0 +1,60 @@
+"""The scale subresource over HTTP: get, update and patch a workload's replicas as a Scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from apimachinery import decode, schema
+from apiserver import negotiation, respond
+from apiserver.entry import Entry
+from apiserver.exchange import Exchange
+from apiserver.registry import patching, scale
+from apiserver.registry.call import Call
+
+Object = dict[str, Any]
+
+
+def _node() -> schema.Schema:
+    node = schema.for_kind("autoscaling/v1", "Scale")
+    assert node is not None
+    return node
+
+
+async def get(http: Exchange) -> web.StreamResponse:
+    registry, info = http.view.registry, http.info
+    await registry.cacher.fresh()
+    entry = registry.entry(info.namespace, info.name)
+    return respond.plain_object(scale.of(entry.object()), http.media)
+
+
+async def update(http: Exchange) -> web.StreamResponse:
+    chosen = http.write_options("UpdateOptions")
+    body = await http.object(_node(), chosen.field_validation)
+    return await _write(http, http.call(chosen), lambda obj: body)
+
+
+async def patch(http: Exchange) -> web.StreamResponse:
+    kind = negotiation.patch_format(
+        http.request.headers.get("Content-Type", ""), custom=http.view.resource.custom
+    )
+    call = http.call(http.write_options("PatchOptions", apply=kind == "apply"))
+    body = await http.body()
+    if kind == "apply":
+        document, warnings = decode.decode(body, "yaml", _node(), call.options.field_validation)
+        call.warnings.extend(warnings)
+        return await _write(http, call, lambda obj: {**scale.of(obj), "spec": document.get("spec") or {}})
+    parsed = patching.parse(body, kind)
+    return await _write(http, call, lambda obj: patching.patched(scale.of(obj), parsed, kind, _node(), call))
+
+
+async def _write(http: Exchange, call: Call, wanted: Any) -> web.StreamResponse:
+    registry, info = http.view.registry, http.info
+
+    def change(obj: Object) -> Object:
+        return scale.scaled(obj, wanted(obj), registry.resource)
+
+    result, _ = await registry.update(call, info.namespace, info.name, change, subresource="scale")
+    obj = result.object() if isinstance(result, Entry) else result
+    return respond.plain_object(scale.of(obj), http.media)

@@ -1,0 +1,236 @@
+"""The server: put together from its parts, started, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from apimachinery import resources
+from apiserver import bootstrap, nonresource, pki, respond, subresources
+from apiserver.authn import Authenticator
+from apiserver.authz import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Authorizer
+from apiserver.cacher import Cachers
+from apiserver.config import ServerConfig
+from apiserver.connection import ConnectionServer
+from apiserver.dispatch import Dispatcher
+from apiserver.exchange import MAX_BODY
+from apiserver.metrics import RequestMetrics
+from apiserver.negotiation import Media
+from apiserver.registry.call import Backend, Identity
+from apiserver.registry.registries import Registries
+from apiserver.request import User
+from apiserver.requestinfo import RequestInfo
+from apiserver.storage.interface import StorageError, Store
+
+logger = logging.getLogger(__name__)
+
+EVENT_TTL = 3600
+#: Seconds that running requests get to finish when the server stops.
+SHUTDOWN_SECONDS = 5.0
+
+
+class ApiServer:
+    """`async with ApiServer(config)`: serving until left. `url` is where the first address answers."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self.url = ""
+        self.port = 0
+        self._ready = False
+        self._store: Store | None = None
+        self._cachers: Cachers | None = None
+        self._runner: web.ServerRunner | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def __aenter__(self) -> ApiServer:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Make what is missing in the data directory, load the objects, and listen."""
+        config = self.config
+        data = Path(config.data_dir)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sockets = _listen(config)
+        self.port = sockets[0].getsockname()[1]
+        self.url = f"https://{_host(config.bind_address[0])}:{self.port}"
+        certificates = pki.ensure_cluster_pki(
+            data / "pki", service_cidr=config.service_cidr, extra_names=_names(config)
+        )
+        pki.ensure_kubeconfigs(certificates, data, self.url)
+        store = self._store = _store(config, data)
+        await store.start()
+        cachers = self._cachers = Cachers(store)
+        await cachers.start(list(resources.stored()), ttl={("", "events"): EVENT_TTL})
+        backend = Backend(store, Identity(), None, config.service_cidr, config.node_ports)
+        registries = Registries(backend, cachers)
+        authorizer = Authorizer(registries, registries.pods_of_node)
+        authenticator = Authenticator(
+            registries,
+            authorizer,
+            key_files=[certificates.service_account_pub],
+            issuer=config.service_account_issuer,
+        )
+        metrics = RequestMetrics()
+        dispatcher = Dispatcher(
+            registries,
+            authenticator,
+            authorizer,
+            metrics,
+            max_reading=config.max_requests_inflight,
+            max_writing=config.max_mutating_requests_inflight,
+            timeout=config.request_timeout,
+        )
+        subresources.install(dispatcher, authenticator, authorizer, certificates, config)
+        self._install_plain(dispatcher, metrics, cachers)
+        await bootstrap.objects(registries)
+        tasks = self._tasks = asyncio.TaskGroup()
+        await tasks.__aenter__()
+        for resource in (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
+            tasks.create_task(_invalidate(cachers, resource, authorizer))
+        authorizer.invalidate()
+        await self._serve(dispatcher, sockets, certificates)
+        self._ready = True
+
+    def _install_plain(self, dispatcher: Dispatcher, metrics: RequestMetrics, cachers: Cachers) -> None:
+        async def ping() -> str:
+            return ""
+
+        async def storage() -> str:
+            try:
+                async with asyncio.timeout(2):
+                    await cachers.fresh()
+            except (TimeoutError, StorageError) as error:
+                return f"storage does not answer: {error}"
+            return ""
+
+        async def started() -> str:
+            return "" if self._ready else "starting"
+
+        health = nonresource.Health({"ping": ping}, {"storage": storage, "poststarthook/bootstrap": started})
+        version = orjson.dumps(nonresource.version())
+
+        async def healthy(
+            request: web.BaseRequest, info: RequestInfo, user: User, media: Media
+        ) -> web.Response:
+            return await health(info)
+
+        async def versioned(
+            request: web.BaseRequest, info: RequestInfo, user: User, media: Media
+        ) -> web.Response:
+            return respond.raw(version)
+
+        async def measured(
+            request: web.BaseRequest, info: RequestInfo, user: User, media: Media
+        ) -> web.Response:
+            return respond.raw(metrics.render(), 200, "text/plain; version=0.0.4; charset=utf-8")
+
+        dispatcher.plain.update(
+            healthz=healthy, livez=healthy, readyz=healthy, version=versioned, metrics=measured
+        )
+
+    async def _serve(
+        self, dispatcher: Dispatcher, sockets: list[socket.socket], certificates: pki.ClusterPKI
+    ) -> None:
+        config = self.config
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(certificates.ca_file)
+        if config.tls_cert_file:
+            context.load_cert_chain(config.tls_cert_file, config.tls_private_key_file or None)
+        else:
+            context.load_cert_chain(certificates.serving_cert, certificates.serving_key)
+        loop = asyncio.get_running_loop()
+
+        def request(*parts: Any) -> web.BaseRequest:
+            return web.BaseRequest(*parts, loop, client_max_size=MAX_BODY)
+
+        server = ConnectionServer(dispatcher, request_factory=request, access_log=None, keepalive_timeout=300)
+        runner = self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        for sock in sockets:
+            await web.SockSite(runner, sock, ssl_context=context, backlog=1024).start()
+
+    async def stop(self) -> None:
+        """Stop listening, end watches, let writes finish, close the store."""
+        self._ready = False
+        if self._tasks is not None:
+            for task in list(self._tasks._tasks):
+                task.cancel()
+            await self._tasks.__aexit__(None, None, None)
+        if self._cachers is not None:
+            await self._cachers.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._store is not None:
+            await self._store.close()
+
+
+async def _invalidate(cachers: Cachers, resource: resources.Resource, authorizer: Authorizer) -> None:
+    """Have the authorizer look anew whenever a role or binding changes."""
+    cacher = cachers[resource]
+    while True:
+        watcher = cacher.watch(cacher.revision, encoder=_changed)
+        authorizer.invalidate()
+        try:
+            async for _ in watcher:
+                authorizer.invalidate()
+        finally:
+            watcher.close()
+        await cacher.fresh()
+
+
+def _changed(event: str, entry: object) -> bytes:
+    return b"\n"
+
+
+def _store(config: ServerConfig, data: Path) -> Store:
+    if config.storage == "etcd":
+        from apiserver.storage.etcd import EtcdStore
+
+        return EtcdStore(
+            config.etcd_servers or ("http://127.0.0.1:2379",),
+            ca_file=config.etcd_cafile,
+            cert_file=config.etcd_certfile,
+            key_file=config.etcd_keyfile,
+        )
+    from apiserver.storage.sqlite import SqliteStore
+
+    return SqliteStore(":memory:" if config.storage == "memory" else str(data / "store.db"))
+
+
+def _listen(config: ServerConfig) -> list[socket.socket]:
+    """Sockets on all addresses and one port; port 0 chooses one that is free on the first address."""
+    sockets: list[socket.socket] = []
+    port = config.secure_port
+    for address in config.bind_address:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, port))
+        port = sock.getsockname()[1]
+        sockets.append(sock)
+    return sockets
+
+
+def _host(address: str) -> str:
+    if address in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{address}]" if ":" in address else address
+
+
+def _names(config: ServerConfig) -> list[str]:
+    names = [*config.bind_address, config.advertise_address, *config.tls_san]
+    return [name for name in dict.fromkeys(names) if name and name not in ("0.0.0.0", "::")]

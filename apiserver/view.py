@@ -1,0 +1,55 @@
+"""A resource in the API version a client asked for, over the registry of its storage version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apimachinery import schema
+from apimachinery.resources import Resource
+from apiserver.entry import Entry
+from apiserver.registry import conversion
+from apiserver.registry.registry import Registry
+
+Object = dict[str, Any]
+
+
+class View:
+    """`identity` where the asked version is the stored one, so that stored bytes can be sent as they are."""
+
+    __slots__ = ("_from", "_schema", "_to", "identity", "registry", "resource")
+
+    def __init__(self, resource: Resource, registry: Registry) -> None:
+        self.resource = resource
+        self.registry = registry
+        converters = conversion.converters(resource)
+        self._to, self._from = converters if converters is not None else (None, None)
+        self.identity = converters is None
+        self._schema: schema.Schema | None = None
+
+    @property
+    def schema(self) -> schema.Schema:
+        if self._schema is None:
+            self._schema = schema.for_resource(self.resource)
+        return self._schema
+
+    def stored(self, obj: Object) -> Object:
+        """An object of the asked version in the stored one."""
+        return obj if self._to is None else self._to(obj)
+
+    def converted(self, obj: Object) -> Object:
+        """A stored object in the asked version; a Status stays as it is."""
+        if self._from is None or obj.get("kind") == "Status":
+            return obj
+        return self._from(obj)
+
+    def shown(self, value: Entry | Object) -> Object:
+        return self.converted(value.object() if isinstance(value, Entry) else value)
+
+    def table(
+        self, objects: Sequence[Object], version: str, *, revision: str, include: str = "Metadata"
+    ) -> Object:
+        """The Table (meta.k8s.io) of some objects of the asked version."""
+        from apiserver import tables
+
+        return tables.table(self.resource, objects, version=version, revision=revision, include=include)
