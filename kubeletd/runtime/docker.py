@@ -1,0 +1,526 @@
+"""Containers by the Docker Engine API (interface.Runtime).
+
+A pod is a sandbox container on the cluster's bridge network and containers that join its namespaces. Nothing is kept
+here that the engine does not have: the labels say whose a container is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+import os
+import signal as signals
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import quote
+
+from kubeletd.runtime import dockerspec, pause
+from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine
+from kubeletd.runtime.dockerstream import EngineError, EngineProcess, frames, json_lines
+from kubeletd.runtime.interface import (
+    ContainerNotFound,
+    ContainerNotRunning,
+    ContainerSpec,
+    ContainerState,
+    CreateFailure,
+    EngineInfo,
+    EngineUnavailable,
+    ExecResult,
+    Image,
+    ImageNotFound,
+    ImagePullFailure,
+    LogOptions,
+    ProcessStream,
+    RegistryAuth,
+    RuntimeEvent,
+    RuntimeFailure,
+    SandboxFailure,
+    SandboxSpec,
+    StartError,
+    Stream,
+    Usage,
+)
+
+log = logging.getLogger(__name__)
+
+_RECONNECT_FIRST, _RECONNECT_MAX = 0.1, 5.0
+_KILL_PATIENCE = 60.0  # seconds a killed process may take to be gone (uninterruptible I/O)
+_ACTIONS = {"start": "started", "die": "died", "oom": "oom", "destroy": "removed"}
+
+
+def bridge_name(cluster: str) -> str:
+    """The cluster's bridge interface; at most 15 bytes, as Linux wants."""
+    return f"pyb-{cluster}" if len(cluster) <= 11 else f"pyb-{_short_hash(cluster)}"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:11]
+
+
+class DockerRuntime:
+    """The containers of node `node` of cluster `cluster` on one engine.
+
+    `subnet` is the cluster's pod CIDR and `gateway` the bridge's address in it.
+    """
+
+    name = "docker"
+
+    def __init__(self, cluster: str, node: str, subnet: str, gateway: str, base_url: str = "") -> None:
+        self.cluster = cluster
+        self.node = node
+        self.network = f"pybernetes-{cluster}"
+        self.bridge = bridge_name(cluster)
+        self._subnet = subnet
+        self._gateway = gateway
+        self._engine = Engine(base_url)
+        self._pause = ""
+
+    async def open(self) -> EngineInfo:
+        await self._engine.open()
+        info = await self.info()
+        await asyncio.gather(self._ensure_network(), self._ensure_pause(info.architecture))
+        return info
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    async def _ensure_network(self) -> None:
+        path = f"/networks/{quote(self.network)}"
+        try:
+            await self._engine.call("GET", path)
+            return
+        except EngineError as error:
+            if error.status != 404:
+                raise SandboxFailure(error.message) from error
+        body = dockerspec.network_config(self.network, self._subnet, self._gateway, self.bridge, self.cluster)
+        try:
+            await self._engine.call("POST", "/networks/create", body=body)
+        except EngineError as refused:
+            # Another node's agent may have been faster: the engine refuses a second network on the subnet.
+            try:
+                await self._engine.call("GET", path)
+            except EngineError:
+                raise SandboxFailure(f"cannot create network {self.network}: {refused.message}") from refused
+
+    async def _ensure_pause(self, architecture: str) -> None:
+        name, archive = pause.image(architecture)
+        if await self.image(name) is None:
+            try:
+                await self._engine.call("POST", "/images/load", {"quiet": "1"}, data=archive)
+            except EngineError as error:
+                raise SandboxFailure(f"cannot load the sandbox image: {error.message}") from error
+        self._pause = name
+
+    async def info(self) -> EngineInfo:
+        try:
+            version, info = await asyncio.gather(
+                self._engine.call("GET", "/version"), self._engine.call("GET", "/info")
+            )
+        except EngineError as error:
+            raise EngineUnavailable(error.message) from error
+        return EngineInfo(
+            name="docker",
+            version=version["Version"],
+            api_version=self._engine.endpoint.version,
+            kernel_version=info.get("KernelVersion") or "",
+            os_image=info.get("OperatingSystem") or "",
+            operating_system=info.get("OSType") or "linux",
+            architecture=ARCHITECTURES.get(info.get("Architecture") or "", info.get("Architecture") or ""),
+            cpus=int(info.get("NCPU") or 0),
+            memory=int(info.get("MemTotal") or 0),
+            cgroup_version=int(info.get("CgroupVersion") or 1),
+            cgroup_driver=info.get("CgroupDriver") or "",
+            machine_id=info.get("ID") or "",
+            root_dir=info.get("DockerRootDir") or "",
+        )
+
+    def _filters(self, **more: list[str]) -> dict[str, str]:
+        labels = [f"{dockerspec.PREFIX}cluster={self.cluster}", f"{dockerspec.PREFIX}node={self.node}"]
+        return {"filters": json.dumps({"label": labels, **more})}
+
+    async def events(self) -> AsyncIterator[RuntimeEvent]:
+        """See interface: "resync" comes after each connect, so that a list made then misses nothing."""
+        delay = _RECONNECT_FIRST
+        query = self._filters(type=["container"], event=list(_ACTIONS))
+        while True:
+            try:
+                if not self._engine.endpoint.url:
+                    await self._engine.open()
+                reader, writer = await self._engine.endpoint.open("GET", "/events", query)
+            except (EngineUnavailable, EngineError) as error:
+                log.warning("no events from the engine: %s", error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _RECONNECT_MAX)
+                continue
+            delay = _RECONNECT_FIRST
+            try:
+                yield RuntimeEvent("resync")
+                async with aclosing(json_lines(reader)) as lines:
+                    async for entry in lines:
+                        event = _event(entry)
+                        if event is not None:
+                            yield event
+            except (OSError, ValueError) as error:
+                log.warning("the engine's events broke off: %s", error)
+            finally:
+                writer.close()
+            await asyncio.sleep(delay)
+
+    async def list_containers(self) -> list[ContainerState]:
+        try:
+            found = await self._engine.call("GET", "/containers/json", {"all": "1", **self._filters()})
+        except EngineError as error:
+            raise EngineUnavailable(error.message) from error
+        return [state for state in map(dockerspec.listed, found) if state is not None]
+
+    async def _inspect(self, container_id: str) -> dict[str, Any]:
+        try:
+            entry: dict[str, Any] = await self._engine.call("GET", f"/containers/{container_id}/json")
+        except EngineError as error:
+            raise _failure(error, container_id) from error
+        return entry
+
+    async def inspect(self, container_id: str) -> ContainerState:
+        state = dockerspec.inspected(await self._inspect(container_id))
+        if state is None:
+            raise ContainerNotFound(f"container {container_id} is not of this cluster")
+        return state
+
+    async def create_sandbox(self, spec: SandboxSpec) -> str:
+        body = dockerspec.sandbox(spec, self._pause, self.network, self.cluster, self.node)
+        try:
+            return await self._create(body, dockerspec.name(spec.identity, self.node))
+        except EngineError as error:
+            if error.status == 404:
+                # Somebody removed the network or the image: make them again for the next attempt.
+                await self.open()
+            raise SandboxFailure(error.message) from error
+
+    async def create_container(self, spec: ContainerSpec) -> str:
+        body = dockerspec.container(spec, self.cluster, self.node)
+        try:
+            return await self._create(body, dockerspec.name(spec.identity, self.node))
+        except EngineError as error:
+            if error.status == 404 and "image" in error.message.lower():
+                raise ImageNotFound(error.message) from error
+            raise CreateFailure(error.message) from error
+
+    async def _create(self, body: dict[str, Any], name: str) -> str:
+        try:
+            answer = await self._engine.call("POST", "/containers/create", {"name": name}, body)
+        except EngineError as error:
+            if error.status != 409 or "already in use" not in error.message:
+                raise
+            # A create whose answer was lost has left one of ours behind: same pod, same attempt.
+            await self.remove(name)
+            answer = await self._engine.call("POST", "/containers/create", {"name": name}, body)
+        return str(answer["Id"])
+
+    async def start(self, container_id: str) -> None:
+        try:
+            await self._engine.call("POST", f"/containers/{container_id}/start")
+        except EngineError as error:
+            if error.status == 404 and "no such container" in error.message.lower():
+                raise ContainerNotFound(error.message) from error
+            raise StartError(error.message) from error
+
+    async def stop(self, container_id: str, grace_seconds: float) -> None:
+        try:
+            entry = await self._inspect(container_id)
+        except ContainerNotFound:
+            return
+        if not entry["State"]["Running"]:
+            return
+        # `wait` on a socket, not the engine's own `stop`: a grace period must not occupy a thread.
+        try:
+            reader, writer = await self._engine.endpoint.open("POST", f"/containers/{container_id}/wait")
+        except EngineError as error:
+            if error.status == 404:
+                return
+            raise _failure(error, container_id) from error
+        try:
+            if grace_seconds > 0:
+                await self._signal(container_id, entry["Config"].get("StopSignal") or "SIGTERM")
+                try:
+                    async with asyncio.timeout(grace_seconds):
+                        await reader.read()
+                        return
+                except TimeoutError:
+                    log.debug("container %s outlived its grace period", container_id)
+            await self._signal(container_id, "SIGKILL")
+            try:
+                async with asyncio.timeout(_KILL_PATIENCE):
+                    await reader.read()
+            except TimeoutError as error:
+                raise EngineUnavailable(f"container {container_id} does not end") from error
+        except ConnectionError as error:
+            raise EngineUnavailable(str(error)) from error
+        finally:
+            writer.close()
+
+    async def kill(self, container_id: str, signal: str = "SIGKILL") -> None:
+        await self._signal(container_id, signal)
+
+    async def _signal(self, container_id: str, signal: str) -> None:
+        try:
+            await self._engine.call("POST", f"/containers/{container_id}/kill", {"signal": signal})
+        except EngineError as error:
+            if error.status not in (404, 409):  # gone, or not running: as good as killed
+                raise _failure(error, container_id) from error
+
+    async def remove(self, container_id: str) -> None:
+        try:
+            await self._engine.call("DELETE", f"/containers/{container_id}", {"force": "1", "v": "1"})
+        except EngineError as error:
+            if error.status == 404:
+                return
+            if error.status == 409 and "already in progress" in error.message:
+                return
+            raise _failure(error, container_id) from error
+
+    async def exec_sync(
+        self, container_id: str, command: tuple[str, ...], timeout: float, limit: int = 10240
+    ) -> ExecResult:
+        exec_id = await self._exec_create(container_id, command, stdin=False, tty=False, stdout=True, stderr=True)
+        output = bytearray()
+        try:
+            async with asyncio.timeout(timeout or None):
+                reader, writer = await self._exec_start(exec_id, tty=False)
+                try:
+                    async with aclosing(frames(reader, tty=False)) as pieces:
+                        async for _, data in pieces:
+                            output += data[: max(0, limit - len(output))]
+                finally:
+                    writer.close()
+                code = await self._exec_exit_code(exec_id)
+        except TimeoutError:
+            await self._exec_kill(exec_id)
+            raise
+        return ExecResult(code, bytes(output))
+
+    async def _exec_create(
+        self, container_id: str, command: tuple[str, ...], *, stdin: bool, tty: bool, stdout: bool, stderr: bool
+    ) -> str:
+        body = {
+            "AttachStdin": stdin,
+            "AttachStdout": stdout,
+            "AttachStderr": stderr,
+            "Tty": tty,
+            "Cmd": list(command),
+        }
+        try:
+            answer = await self._engine.call("POST", f"/containers/{container_id}/exec", body=body)
+        except EngineError as error:
+            raise _failure(error, container_id) from error
+        return str(answer["Id"])
+
+    async def _exec_start(self, exec_id: str, *, tty: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await self._engine.endpoint.open(
+                "POST", f"/exec/{exec_id}/start", body={"Detach": False, "Tty": tty}, upgrade=True
+            )
+        except EngineError as error:
+            raise _failure(error, exec_id) from error
+
+    async def _exec_exit_code(self, exec_id: str) -> int:
+        """The engine closes the streams a moment before it knows the exit code."""
+        pause_seconds = 0.002
+        while True:
+            try:
+                entry = await self._engine.call("GET", f"/exec/{exec_id}/json")
+            except EngineError as error:
+                raise _failure(error, exec_id) from error
+            if not entry["Running"]:
+                code = entry.get("ExitCode")
+                return 0 if code is None else int(code)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, 0.5)
+
+    async def _exec_kill(self, exec_id: str) -> None:
+        """The engine cannot end an exec'd command; on this machine its process id is enough."""
+        try:
+            entry = await self._engine.call("GET", f"/exec/{exec_id}/json")
+            if entry["Running"] and entry.get("Pid"):
+                os.kill(int(entry["Pid"]), signals.SIGKILL)
+        except (EngineError, RuntimeFailure, OSError) as error:
+            log.debug("exec %s is left to itself: %s", exec_id, error)
+
+    async def exec(
+        self,
+        container_id: str,
+        command: tuple[str, ...],
+        *,
+        stdin: bool,
+        tty: bool,
+        stdout: bool = True,
+        stderr: bool = True,
+    ) -> ProcessStream:
+        exec_id = await self._exec_create(
+            container_id, command, stdin=stdin, tty=tty, stdout=stdout, stderr=stderr and not tty
+        )
+        reader, writer = await self._exec_start(exec_id, tty=tty)
+
+        async def resize(width: int, height: int) -> None:
+            await self._resize(f"/exec/{exec_id}/resize", width, height)
+
+        async def exit_code() -> int:
+            return await self._exec_exit_code(exec_id)
+
+        return EngineProcess(reader, writer, tty=tty, resize=resize, exit_code=exit_code)
+
+    async def _resize(self, path: str, width: int, height: int) -> None:
+        try:
+            await self._engine.call("POST", path, {"w": str(width), "h": str(height)})
+        except EngineError as error:
+            # The process has just ended, or not quite begun; the next resize tells it.
+            log.debug("not resized: %s", error.message)
+
+    async def attach(
+        self, container_id: str, *, stdin: bool, tty: bool, stdout: bool = True, stderr: bool = True
+    ) -> ProcessStream:
+        query = {"stream": "1", "stdin": int(stdin), "stdout": int(stdout), "stderr": int(stderr and not tty)}
+        try:
+            reader, writer = await self._engine.endpoint.open(
+                "POST", f"/containers/{container_id}/attach", query, upgrade=True
+            )
+        except EngineError as error:
+            raise _failure(error, container_id) from error
+
+        async def resize(width: int, height: int) -> None:
+            await self._resize(f"/containers/{container_id}/resize", width, height)
+
+        async def exit_code() -> int:
+            return (await self.inspect(container_id)).exit_code
+
+        return EngineProcess(reader, writer, tty=tty, resize=resize, exit_code=exit_code)
+
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[tuple[Stream, bytes]]:
+        entry = await self._inspect(container_id)
+        query: dict[str, Any] = {
+            "stdout": int(options.stdout),
+            "stderr": int(options.stderr),
+            "follow": int(options.follow),
+            "timestamps": int(options.timestamps),
+            "tail": "all" if options.tail < 0 else str(options.tail),
+        }
+        if options.since:
+            query["since"] = f"{options.since:.9f}"
+        try:
+            reader, writer = await self._engine.endpoint.open("GET", f"/containers/{container_id}/logs", query)
+        except EngineError as error:
+            raise _failure(error, container_id) from error
+        try:
+            async with aclosing(frames(reader, bool(entry["Config"].get("Tty")))) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            writer.close()
+
+    async def usage(self, container_id: str) -> Usage:
+        try:
+            stats = await self._engine.call(
+                "GET", f"/containers/{container_id}/stats", {"stream": "0", "one-shot": "1"}
+            )
+        except EngineError as error:
+            raise _failure(error, container_id) from error
+        memory = stats.get("memory_stats") or {}
+        details = memory.get("stats") or {}
+        # cgroup v1 counts the children in total_*, v2 in the plain name.
+        inactive = details.get("total_inactive_file", details.get("inactive_file", 0))
+        return Usage(
+            cpu_nanoseconds=int(((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0),
+            memory_working_set=max(0, int(memory.get("usage") or 0) - int(inactive)),
+        )
+
+    async def image(self, reference: str) -> Image | None:
+        try:
+            return dockerspec.image_of(await self._engine.call("GET", f"/images/{quote(reference)}/json"))
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise RuntimeFailure(error.message, "ImageInspectError") from error
+
+    async def images(self) -> list[Image]:
+        try:
+            found = await self._engine.call("GET", "/images/json")
+        except EngineError as error:
+            raise EngineUnavailable(error.message) from error
+        return [dockerspec.image_of(entry) for entry in found]
+
+    async def pull(self, reference: str, auth: RegistryAuth | None = None) -> Image:
+        headers = {}
+        if auth is not None:
+            given = {
+                "username": auth.username,
+                "password": auth.password,
+                "serveraddress": auth.server,
+                "identitytoken": auth.identity_token,
+            }
+            headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(given).encode()).decode()
+        query = {"fromImage": reference}
+        if "@" not in reference and ":" not in reference.rpartition("/")[2]:
+            query["tag"] = "latest"  # without one the engine pulls all of them
+        try:
+            reader, writer = await self._engine.endpoint.open(
+                "POST", "/images/create", query, headers=headers
+            )
+        except EngineError as error:
+            raise _pull_failure(error.message) from error
+        try:
+            async with aclosing(json_lines(reader)) as lines:
+                async for entry in lines:
+                    if "error" in entry:
+                        raise _pull_failure(str(entry["error"]))
+        except OSError as error:
+            raise EngineUnavailable(str(error)) from error
+        finally:
+            writer.close()
+        image = await self.image(reference)
+        if image is None:
+            raise ImagePullFailure(f"the image {reference} is gone again")
+        return image
+
+    async def remove_image(self, image_id: str) -> None:
+        try:
+            await self._engine.call("DELETE", f"/images/{quote(image_id)}")
+        except EngineError as error:
+            if error.status != 404:
+                raise RuntimeFailure(error.message, "ImageDeleteError") from error
+
+    def network_namespace(self, sandbox: ContainerState) -> str:
+        return f"/proc/{sandbox.pid}/ns/net" if sandbox.pid else ""
+
+
+def _pull_failure(message: str) -> RuntimeFailure:
+    text = f"Error response from daemon: {message}"
+    missing = ("not found", "does not exist", "manifest unknown", "no such image")
+    if any(words in message.lower() for words in missing):
+        return ImageNotFound(text)
+    return ImagePullFailure(text)
+
+
+def _failure(error: EngineError, what: str) -> RuntimeFailure:
+    if error.status == 404:
+        return ContainerNotFound(error.message)
+    if error.status == 409:
+        return ContainerNotRunning(error.message)
+    return RuntimeFailure(f"{what}: {error.message}")
+
+
+def _event(entry: dict[str, Any]) -> RuntimeEvent | None:
+    attributes = (entry.get("Actor") or {}).get("Attributes") or {}
+    action = _ACTIONS.get(entry.get("Action", ""))
+    identity = dockerspec.identity_of(attributes)
+    if action is None or identity is None:
+        return None
+    return RuntimeEvent(
+        action,  # type: ignore[arg-type]
+        id=entry["Actor"]["ID"],
+        identity=identity,
+        time=entry.get("timeNano", 0) / 1e9,
+        exit_code=int(attributes.get("exitCode") or 0),
+    )

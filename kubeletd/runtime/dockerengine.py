@@ -1,0 +1,110 @@
+"""Calls to the Docker Engine API that are answered at once: the SDK's client in a bounded pool of threads."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from kubeletd.runtime.dockerstream import Endpoint, EngineError
+from kubeletd.runtime.interface import EngineUnavailable
+
+NEWEST_API = (1, 47)  # the newest this code was written for; an older engine's own is taken
+_THREADS = 8
+_TIMEOUT = 180.0  # seconds: an engine busy starting dozens of containers answers late
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def machine_architecture() -> str:
+    machine = platform.machine()
+    return ARCHITECTURES.get(machine, machine)
+
+
+class Engine:
+    """`base_url` "" means what DOCKER_HOST says, or the engine of this machine."""
+
+    def __init__(self, base_url: str = "") -> None:
+        self._base_url = base_url
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="engine")
+        self._client: Any = None
+        self.endpoint = Endpoint("", "")
+
+    async def open(self) -> None:
+        """Connects and agrees on an API version. Raises EngineUnavailable."""
+        loop = asyncio.get_running_loop()
+        self._client, self.endpoint = await loop.run_in_executor(self._pool, self._connect)
+
+    def _connect(self) -> tuple[Any, Endpoint]:
+        # Imported here: nodes of the simulated runtime have no use for it.
+        from docker.api.client import APIClient
+        from docker.errors import DockerException
+        from docker.utils import kwargs_from_env
+
+        settings: dict[str, Any] = kwargs_from_env()
+        if self._base_url:
+            settings["base_url"] = self._base_url
+        url = settings.setdefault("base_url", "unix:///var/run/docker.sock")
+        try:
+            client = APIClient(version="auto", timeout=_TIMEOUT, max_pool_size=_THREADS, **settings)
+        except DockerException as error:
+            raise EngineUnavailable(f"cannot connect to the Docker Engine at {url}: {error}") from error
+        # Proxies and ~/.netrc are not for the engine, and looking them up costs each call a millisecond.
+        client.trust_env = False
+        version = min(NEWEST_API, tuple(int(part) for part in client.api_version.split(".")))
+        tls = settings.get("tls")
+        context = _tls_context(os.environ.get("DOCKER_CERT_PATH", "")) if tls else None
+        shown = url.replace("https://", "tcp://").replace("http://", "tcp://")
+        return client, Endpoint(shown, ".".join(map(str, version)), context)
+
+    async def call(
+        self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None, data: bytes = b""
+    ) -> Any:
+        """The answer's JSON, None if there is none. Raises EngineError, EngineUnavailable."""
+        if self._client is None:
+            await self.open()
+        work = functools.partial(self._request, method, path, query, body, data)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _request(self, method: str, path: str, query: dict[str, Any] | None, body: Any, data: bytes) -> Any:
+        from requests.exceptions import RequestException
+
+        headers = {"Content-Type": "application/x-tar" if data else "application/json"}
+        try:
+            response = self._client.request(
+                method,
+                f"{self._client.base_url}/v{self.endpoint.version}{path}",
+                params=query,
+                data=data or (json.dumps(body).encode() if body is not None else None),
+                headers=headers,
+                timeout=_TIMEOUT,
+            )
+        except (RequestException, OSError) as error:
+            raise EngineUnavailable(f"the Docker Engine does not answer: {error}") from error
+        content = response.content
+        if response.status_code >= 400:
+            try:
+                message = str(json.loads(content)["message"])
+            except (ValueError, KeyError, TypeError):
+                message = content.decode(errors="replace").strip()
+            raise EngineError(response.status_code, message)
+        if not content or not response.headers.get("Content-Type", "").startswith("application/json"):
+            return None
+        # A load answers with several JSON objects, a line each; nobody reads them.
+        return json.loads(content) if not data else None
+
+    async def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+
+
+def _tls_context(directory: str) -> Any:
+    import ssl
+
+    context = ssl.create_default_context(cafile=os.path.join(directory, "ca.pem"))
+    context.load_cert_chain(os.path.join(directory, "cert.pem"), os.path.join(directory, "key.pem"))
+    return context
