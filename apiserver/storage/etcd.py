@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 COMPACTION_KEY = "/registry/.pybernetes/compaction"
 
 _ATTEMPT_SECONDS = 5.0
+_FIRST_ATTEMPT_SECONDS = 2.0  # shorter, as the member in use may just have gone silent
 _PATIENCE_SECONDS = 15.0
 _FIRST_BACKOFF = 0.02
 _LAST_BACKOFF = 0.5
@@ -149,12 +150,13 @@ class EtcdStore:
         give_up = loop.time() + _PATIENCE_SECONDS
         backoff = _FIRST_BACKOFF
         doubtful = False
+        seconds = _FIRST_ATTEMPT_SECONDS
         while True:
             if not self._members:
                 raise StorageError("the store is not open")
             used = self._used
             try:
-                answer = await self._members[used].calls[method](request, timeout=_ATTEMPT_SECONDS)
+                answer = await self._members[used].calls[method](request, timeout=seconds)
                 return answer, doubtful
             except grpc.aio.AioRpcError as error:
                 code, details = error.code(), error.details() or ""
@@ -162,6 +164,7 @@ class EtcdStore:
                     raise _error(code, details, self._endpoints[used]) from error
                 doubtful = doubtful or "failed to connect" not in details.lower()
                 self._next_member(used)
+            seconds = _ATTEMPT_SECONDS
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _LAST_BACKOFF)
 

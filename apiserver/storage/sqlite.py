@@ -133,7 +133,11 @@ class SqliteStore:
         try:
             await self._call(self._writing, self._open_file)
         except OSError as error:
+            self._release()
             raise StorageError(f"cannot open {self._path}: {error.strerror}") from error
+        except StorageError:
+            self._release()
+            raise
         self._open = True
         self._tasks = [
             asyncio.create_task(self._compact_regularly()),
@@ -184,11 +188,15 @@ class SqliteStore:
             watch.wake()
         if self._reader is not self._writer:
             await self._call(self._reading, self._reader.close)
-            self._reading.shutdown()
         await self._call(self._writing, self._writer.close)
+        self._release()
+
+    def _release(self) -> None:
+        self._reading.shutdown()
         self._writing.shutdown()
         if self._lock_file >= 0:
             os.close(self._lock_file)
+            self._lock_file = -1
 
     async def _call(self, executor: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
         """Run a blocking function of the table; in memory nothing blocks, so no thread is asked."""
