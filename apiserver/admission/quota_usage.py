@@ -63,9 +63,7 @@ def _pod(pod: Object) -> Quantities:
     limits = quantities.pod_total(pod["spec"], "limits")
     for name, value in requests.items():
         used[f"requests.{name}"] = value
-        if name in _COMPUTE:
-            used[name] = value
-        elif name.startswith("hugepages-"):
+        if name in _COMPUTE or name.startswith("hugepages-"):
             used[name] = value
     for name, value in limits.items():
         used[f"limits.{name}"] = value
