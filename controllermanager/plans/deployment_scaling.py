@@ -67,7 +67,10 @@ def new_set_replicas(deployment: Object, sets: Sequence[SetState], new: SetState
         return wanted
     if new.replicas > wanted:
         return wanted
-    room = wanted + max_surge(deployment) - total_replicas(sets)
+    others = [s for s in sets if s is not new]
+    if any(not s.settled for s in others):
+        return new.replicas  # Pods of a set just scaled down may still be there: its loop will tell.
+    room = wanted + max_surge(deployment) - new.replicas - sum(max(s.replicas, s.pods) for s in others)
     return new.replicas + max(0, min(room, wanted - new.replicas))
 
 

@@ -81,6 +81,16 @@ class SetState:
         return min(int(self.status.get("availableReplicas") or 0), self.replicas)
 
     @property
+    def pods(self) -> int:
+        """Active pods the set reported."""
+        return int(self.status.get("replicas") or 0)
+
+    @property
+    def settled(self) -> bool:
+        """The set's own loop has acted on its spec as it is stored."""
+        return int(self.status.get("observedGeneration") or 0) >= int(self.obj["metadata"].get("generation") or 0)
+
+    @property
     def revision(self) -> int:
         return number(self.annotations.get(REVISION, ""))
 
