@@ -7,42 +7,31 @@ here that the engine does not have: the labels say whose a container is.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 import logging
-import os
-import signal as signals
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
 from kubeletd.runtime import dockerspec, pause
-from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine
-from kubeletd.runtime.dockerstream import EngineError, EngineProcess, frames, json_lines
+from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine, failure
+from kubeletd.runtime.dockerimages import DockerImages
+from kubeletd.runtime.dockerprocess import DockerProcesses
+from kubeletd.runtime.dockerstream import EngineError, json_lines
 from kubeletd.runtime.interface import (
     ContainerNotFound,
-    ContainerNotRunning,
     ContainerSpec,
     ContainerState,
     CreateFailure,
     EngineInfo,
     EngineUnavailable,
-    ExecResult,
-    Image,
     ImageNotFound,
-    ImagePullFailure,
-    LogOptions,
-    ProcessStream,
-    RegistryAuth,
     RuntimeEvent,
-    RuntimeFailure,
     SandboxFailure,
     SandboxSpec,
     StartError,
-    Stream,
-    Usage,
 )
 
 log = logging.getLogger(__name__)
@@ -61,7 +50,7 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:11]
 
 
-class DockerRuntime:
+class DockerRuntime(DockerProcesses, DockerImages):
     """The containers of node `node` of cluster `cluster` on one engine.
 
     `subnet` is the cluster's pod CIDR and `gateway` the bridge's address in it.
@@ -177,13 +166,6 @@ class DockerRuntime:
             raise EngineUnavailable(error.message) from error
         return [state for state in map(dockerspec.listed, found) if state is not None]
 
-    async def _inspect(self, container_id: str) -> dict[str, Any]:
-        try:
-            entry: dict[str, Any] = await self._engine.call("GET", f"/containers/{container_id}/json")
-        except EngineError as error:
-            raise _failure(error, container_id) from error
-        return entry
-
     async def inspect(self, container_id: str) -> ContainerState:
         state = dockerspec.inspected(await self._inspect(container_id))
         if state is None:
@@ -241,7 +223,7 @@ class DockerRuntime:
         except EngineError as error:
             if error.status == 404:
                 return
-            raise _failure(error, container_id) from error
+            raise failure(error, container_id) from error
         try:
             if grace_seconds > 0:
                 await self._signal(container_id, entry["Config"].get("StopSignal") or "SIGTERM")
@@ -270,7 +252,7 @@ class DockerRuntime:
             await self._engine.call("POST", f"/containers/{container_id}/kill", {"signal": signal})
         except EngineError as error:
             if error.status not in (404, 409):  # gone, or not running: as good as killed
-                raise _failure(error, container_id) from error
+                raise failure(error, container_id) from error
 
     async def remove(self, container_id: str) -> None:
         try:
@@ -280,235 +262,10 @@ class DockerRuntime:
                 return
             if error.status == 409 and "already in progress" in error.message:
                 return
-            raise _failure(error, container_id) from error
-
-    async def exec_sync(
-        self, container_id: str, command: tuple[str, ...], timeout: float, limit: int = 10240
-    ) -> ExecResult:
-        exec_id = await self._exec_create(container_id, command, stdin=False, tty=False, stdout=True, stderr=True)
-        output = bytearray()
-        try:
-            async with asyncio.timeout(timeout or None):
-                reader, writer = await self._exec_start(exec_id, tty=False)
-                try:
-                    async with aclosing(frames(reader, tty=False)) as pieces:
-                        async for _, data in pieces:
-                            output += data[: max(0, limit - len(output))]
-                finally:
-                    writer.close()
-                code = await self._exec_exit_code(exec_id)
-        except TimeoutError:
-            await self._exec_kill(exec_id)
-            raise
-        return ExecResult(code, bytes(output))
-
-    async def _exec_create(
-        self, container_id: str, command: tuple[str, ...], *, stdin: bool, tty: bool, stdout: bool, stderr: bool
-    ) -> str:
-        body = {
-            "AttachStdin": stdin,
-            "AttachStdout": stdout,
-            "AttachStderr": stderr,
-            "Tty": tty,
-            "Cmd": list(command),
-        }
-        try:
-            answer = await self._engine.call("POST", f"/containers/{container_id}/exec", body=body)
-        except EngineError as error:
-            raise _failure(error, container_id) from error
-        return str(answer["Id"])
-
-    async def _exec_start(self, exec_id: str, *, tty: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        try:
-            return await self._engine.endpoint.open(
-                "POST", f"/exec/{exec_id}/start", body={"Detach": False, "Tty": tty}, upgrade=True
-            )
-        except EngineError as error:
-            raise _failure(error, exec_id) from error
-
-    async def _exec_exit_code(self, exec_id: str) -> int:
-        """The engine closes the streams a moment before it knows the exit code."""
-        pause_seconds = 0.002
-        while True:
-            try:
-                entry = await self._engine.call("GET", f"/exec/{exec_id}/json")
-            except EngineError as error:
-                raise _failure(error, exec_id) from error
-            if not entry["Running"]:
-                code = entry.get("ExitCode")
-                return 0 if code is None else int(code)
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 2, 0.5)
-
-    async def _exec_kill(self, exec_id: str) -> None:
-        """The engine cannot end an exec'd command; on this machine its process id is enough."""
-        try:
-            entry = await self._engine.call("GET", f"/exec/{exec_id}/json")
-            if entry["Running"] and entry.get("Pid"):
-                os.kill(int(entry["Pid"]), signals.SIGKILL)
-        except (EngineError, RuntimeFailure, OSError) as error:
-            log.debug("exec %s is left to itself: %s", exec_id, error)
-
-    async def exec(
-        self,
-        container_id: str,
-        command: tuple[str, ...],
-        *,
-        stdin: bool,
-        tty: bool,
-        stdout: bool = True,
-        stderr: bool = True,
-    ) -> ProcessStream:
-        exec_id = await self._exec_create(
-            container_id, command, stdin=stdin, tty=tty, stdout=stdout, stderr=stderr and not tty
-        )
-        reader, writer = await self._exec_start(exec_id, tty=tty)
-
-        async def resize(width: int, height: int) -> None:
-            await self._resize(f"/exec/{exec_id}/resize", width, height)
-
-        async def exit_code() -> int:
-            return await self._exec_exit_code(exec_id)
-
-        return EngineProcess(reader, writer, tty=tty, resize=resize, exit_code=exit_code)
-
-    async def _resize(self, path: str, width: int, height: int) -> None:
-        try:
-            await self._engine.call("POST", path, {"w": str(width), "h": str(height)})
-        except EngineError as error:
-            # The process has just ended, or not quite begun; the next resize tells it.
-            log.debug("not resized: %s", error.message)
-
-    async def attach(
-        self, container_id: str, *, stdin: bool, tty: bool, stdout: bool = True, stderr: bool = True
-    ) -> ProcessStream:
-        query = {"stream": "1", "stdin": int(stdin), "stdout": int(stdout), "stderr": int(stderr and not tty)}
-        try:
-            reader, writer = await self._engine.endpoint.open(
-                "POST", f"/containers/{container_id}/attach", query, upgrade=True
-            )
-        except EngineError as error:
-            raise _failure(error, container_id) from error
-
-        async def resize(width: int, height: int) -> None:
-            await self._resize(f"/containers/{container_id}/resize", width, height)
-
-        async def exit_code() -> int:
-            return (await self.inspect(container_id)).exit_code
-
-        return EngineProcess(reader, writer, tty=tty, resize=resize, exit_code=exit_code)
-
-    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[tuple[Stream, bytes]]:
-        entry = await self._inspect(container_id)
-        query: dict[str, Any] = {
-            "stdout": int(options.stdout),
-            "stderr": int(options.stderr),
-            "follow": int(options.follow),
-            "timestamps": int(options.timestamps),
-            "tail": "all" if options.tail < 0 else str(options.tail),
-        }
-        if options.since:
-            query["since"] = f"{options.since:.9f}"
-        try:
-            reader, writer = await self._engine.endpoint.open("GET", f"/containers/{container_id}/logs", query)
-        except EngineError as error:
-            raise _failure(error, container_id) from error
-        try:
-            async with aclosing(frames(reader, bool(entry["Config"].get("Tty")))) as pieces:
-                async for piece in pieces:
-                    yield piece
-        finally:
-            writer.close()
-
-    async def usage(self, container_id: str) -> Usage:
-        try:
-            stats = await self._engine.call(
-                "GET", f"/containers/{container_id}/stats", {"stream": "0", "one-shot": "1"}
-            )
-        except EngineError as error:
-            raise _failure(error, container_id) from error
-        memory = stats.get("memory_stats") or {}
-        details = memory.get("stats") or {}
-        # cgroup v1 counts the children in total_*, v2 in the plain name.
-        inactive = details.get("total_inactive_file", details.get("inactive_file", 0))
-        return Usage(
-            cpu_nanoseconds=int(((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0),
-            memory_working_set=max(0, int(memory.get("usage") or 0) - int(inactive)),
-        )
-
-    async def image(self, reference: str) -> Image | None:
-        try:
-            return dockerspec.image_of(await self._engine.call("GET", f"/images/{quote(reference)}/json"))
-        except EngineError as error:
-            if error.status == 404:
-                return None
-            raise RuntimeFailure(error.message, "ImageInspectError") from error
-
-    async def images(self) -> list[Image]:
-        try:
-            found = await self._engine.call("GET", "/images/json")
-        except EngineError as error:
-            raise EngineUnavailable(error.message) from error
-        return [dockerspec.image_of(entry) for entry in found]
-
-    async def pull(self, reference: str, auth: RegistryAuth | None = None) -> Image:
-        headers = {}
-        if auth is not None:
-            given = {
-                "username": auth.username,
-                "password": auth.password,
-                "serveraddress": auth.server,
-                "identitytoken": auth.identity_token,
-            }
-            headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(given).encode()).decode()
-        query = {"fromImage": reference}
-        if "@" not in reference and ":" not in reference.rpartition("/")[2]:
-            query["tag"] = "latest"  # without one the engine pulls all of them
-        try:
-            reader, writer = await self._engine.endpoint.open(
-                "POST", "/images/create", query, headers=headers
-            )
-        except EngineError as error:
-            raise _pull_failure(error.message) from error
-        try:
-            async with aclosing(json_lines(reader)) as lines:
-                async for entry in lines:
-                    if "error" in entry:
-                        raise _pull_failure(str(entry["error"]))
-        except OSError as error:
-            raise EngineUnavailable(str(error)) from error
-        finally:
-            writer.close()
-        image = await self.image(reference)
-        if image is None:
-            raise ImagePullFailure(f"the image {reference} is gone again")
-        return image
-
-    async def remove_image(self, image_id: str) -> None:
-        try:
-            await self._engine.call("DELETE", f"/images/{quote(image_id)}")
-        except EngineError as error:
-            if error.status != 404:
-                raise RuntimeFailure(error.message, "ImageDeleteError") from error
+            raise failure(error, container_id) from error
 
     def network_namespace(self, sandbox: ContainerState) -> str:
         return f"/proc/{sandbox.pid}/ns/net" if sandbox.pid else ""
-
-
-def _pull_failure(message: str) -> RuntimeFailure:
-    text = f"Error response from daemon: {message}"
-    missing = ("not found", "does not exist", "manifest unknown", "no such image")
-    if any(words in message.lower() for words in missing):
-        return ImageNotFound(text)
-    return ImagePullFailure(text)
-
-
-def _failure(error: EngineError, what: str) -> RuntimeFailure:
-    if error.status == 404:
-        return ContainerNotFound(error.message)
-    if error.status == 409:
-        return ContainerNotRunning(error.message)
-    return RuntimeFailure(f"{what}: {error.message}")
 
 
 def _event(entry: dict[str, Any]) -> RuntimeEvent | None:

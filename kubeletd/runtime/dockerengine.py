@@ -6,22 +6,30 @@ import asyncio
 import functools
 import json
 import os
-import platform
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kubeletd.runtime.dockerstream import Endpoint, EngineError
-from kubeletd.runtime.interface import EngineUnavailable
+from kubeletd.runtime.interface import (
+    ContainerNotFound,
+    ContainerNotRunning,
+    EngineUnavailable,
+    RuntimeFailure,
+)
 
 NEWEST_API = (1, 47)  # the newest this code was written for; an older engine's own is taken
 _THREADS = 8
-_TIMEOUT = 180.0  # seconds: an engine busy starting dozens of containers answers late
+_TIMEOUT = 180  # seconds: an engine busy starting dozens of containers answers late
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def machine_architecture() -> str:
-    machine = platform.machine()
-    return ARCHITECTURES.get(machine, machine)
+def failure(error: EngineError, what: str) -> RuntimeFailure:
+    """An error about one container, as the interface has it; `what` names it."""
+    if error.status == 404:
+        return ContainerNotFound(error.message)
+    if error.status == 409:
+        return ContainerNotRunning(error.message)
+    return RuntimeFailure(f"{what}: {error.message}")
 
 
 class Engine:
@@ -44,7 +52,7 @@ class Engine:
         from docker.errors import DockerException
         from docker.utils import kwargs_from_env
 
-        settings: dict[str, Any] = kwargs_from_env()
+        settings: dict[str, Any] = dict(kwargs_from_env())
         if self._base_url:
             settings["base_url"] = self._base_url
         url = settings.setdefault("base_url", "unix:///var/run/docker.sock")

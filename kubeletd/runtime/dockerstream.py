@@ -9,7 +9,7 @@ import asyncio
 import json
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
@@ -101,7 +101,7 @@ def _message(text: str) -> str:
         return text.strip()
 
 
-async def json_lines(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
+async def json_lines(reader: asyncio.StreamReader) -> AsyncGenerator[dict[str, Any], None]:
     """The JSON objects of a stream, one a line; a line may be of any length."""
     rest = b""
     while data := await reader.read(_CHUNK):
@@ -111,7 +111,7 @@ async def json_lines(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, An
                 yield json.loads(line)
 
 
-async def frames(reader: asyncio.StreamReader, tty: bool) -> AsyncIterator[tuple[Stream, bytes]]:
+async def frames(reader: asyncio.StreamReader, tty: bool) -> AsyncGenerator[tuple[Stream, bytes], None]:
     """Pieces of a container's output; without a terminal the engine multiplexes both streams."""
     if tty:
         while data := await reader.read(_CHUNK):

@@ -1,0 +1,89 @@
+"""Images of the Docker Engine."""
+
+from __future__ import annotations
+
+import base64
+import json
+from contextlib import aclosing
+from urllib.parse import quote
+
+from kubeletd.runtime import dockerspec
+from kubeletd.runtime.dockerengine import Engine
+from kubeletd.runtime.dockerstream import EngineError, json_lines
+from kubeletd.runtime.interface import (
+    EngineUnavailable,
+    Image,
+    ImageNotFound,
+    ImagePullFailure,
+    RegistryAuth,
+    RuntimeFailure,
+)
+
+
+class DockerImages:
+    """The image methods of interface.Runtime."""
+
+    _engine: Engine
+
+    async def image(self, reference: str) -> Image | None:
+        try:
+            return dockerspec.image_of(await self._engine.call("GET", f"/images/{quote(reference)}/json"))
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise RuntimeFailure(error.message, "ImageInspectError") from error
+
+    async def images(self) -> list[Image]:
+        try:
+            found = await self._engine.call("GET", "/images/json")
+        except EngineError as error:
+            raise EngineUnavailable(error.message) from error
+        return [dockerspec.image_of(entry) for entry in found]
+
+    async def pull(self, reference: str, auth: RegistryAuth | None = None) -> Image:
+        headers = {}
+        if auth is not None:
+            given = {
+                "username": auth.username,
+                "password": auth.password,
+                "serveraddress": auth.server,
+                "identitytoken": auth.identity_token,
+            }
+            headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(given).encode()).decode()
+        query = {"fromImage": reference}
+        if "@" not in reference and ":" not in reference.rpartition("/")[2]:
+            query["tag"] = "latest"  # without one the engine pulls all of them
+        try:
+            reader, writer = await self._engine.endpoint.open(
+                "POST", "/images/create", query, headers=headers
+            )
+        except EngineError as error:
+            raise _pull_failure(error.message) from error
+        try:
+            async with aclosing(json_lines(reader)) as lines:
+                async for entry in lines:
+                    if "error" in entry:
+                        raise _pull_failure(str(entry["error"]))
+        except OSError as error:
+            raise EngineUnavailable(str(error)) from error
+        finally:
+            writer.close()
+        image = await self.image(reference)
+        if image is None:
+            raise ImagePullFailure(f"the image {reference} is gone again")
+        return image
+
+    async def remove_image(self, image_id: str) -> None:
+        try:
+            await self._engine.call("DELETE", f"/images/{quote(image_id)}")
+        except EngineError as error:
+            if error.status != 404:
+                raise RuntimeFailure(error.message, "ImageDeleteError") from error
+
+
+def _pull_failure(message: str) -> RuntimeFailure:
+    text = f"Error response from daemon: {message}"
+    missing = ("not found", "does not exist", "manifest unknown", "no such image")
+    if any(words in message.lower() for words in missing):
+        return ImageNotFound(text)
+    return ImagePullFailure(text)

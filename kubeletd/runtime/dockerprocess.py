@@ -1,0 +1,192 @@
+"""What goes in and out of containers of the Docker Engine: exec, attach, logs, figures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal as signals
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from kubeletd.runtime.dockerengine import Engine, failure
+from kubeletd.runtime.dockerstream import EngineError, EngineProcess, frames
+from kubeletd.runtime.interface import (
+    ExecResult,
+    LogOptions,
+    ProcessStream,
+    RuntimeFailure,
+    Stream,
+    Usage,
+)
+
+log = logging.getLogger(__name__)
+
+
+class DockerProcesses:
+    """The stream methods of interface.Runtime."""
+
+    _engine: Engine
+
+    async def _inspect(self, container_id: str) -> dict[str, Any]:
+        try:
+            entry: dict[str, Any] = await self._engine.call("GET", f"/containers/{container_id}/json")
+        except EngineError as error:
+            raise failure(error, container_id) from error
+        return entry
+
+    async def exec_sync(
+        self, container_id: str, command: tuple[str, ...], timeout: float, limit: int = 10240
+    ) -> ExecResult:
+        exec_id = await self._exec_create(container_id, command, stdin=False, tty=False, stdout=True, stderr=True)
+        output = bytearray()
+        try:
+            async with asyncio.timeout(timeout or None):
+                reader, writer = await self._exec_start(exec_id, tty=False)
+                try:
+                    async with aclosing(frames(reader, tty=False)) as pieces:
+                        async for _, data in pieces:
+                            output += data[: max(0, limit - len(output))]
+                finally:
+                    writer.close()
+                code = await self._exec_exit_code(exec_id)
+        except TimeoutError:
+            await self._exec_kill(exec_id)
+            raise
+        return ExecResult(code, bytes(output))
+
+    async def _exec_create(
+        self, container_id: str, command: tuple[str, ...], *, stdin: bool, tty: bool, stdout: bool, stderr: bool
+    ) -> str:
+        body = {
+            "AttachStdin": stdin,
+            "AttachStdout": stdout,
+            "AttachStderr": stderr,
+            "Tty": tty,
+            "Cmd": list(command),
+        }
+        try:
+            answer = await self._engine.call("POST", f"/containers/{container_id}/exec", body=body)
+        except EngineError as error:
+            raise failure(error, container_id) from error
+        return str(answer["Id"])
+
+    async def _exec_start(self, exec_id: str, *, tty: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await self._engine.endpoint.open(
+                "POST", f"/exec/{exec_id}/start", body={"Detach": False, "Tty": tty}, upgrade=True
+            )
+        except EngineError as error:
+            raise failure(error, exec_id) from error
+
+    async def _exec_exit_code(self, exec_id: str) -> int:
+        """The engine closes the streams a moment before it knows the exit code."""
+        pause_seconds = 0.002
+        while True:
+            try:
+                entry = await self._engine.call("GET", f"/exec/{exec_id}/json")
+            except EngineError as error:
+                raise failure(error, exec_id) from error
+            if not entry["Running"]:
+                code = entry.get("ExitCode")
+                return 0 if code is None else int(code)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, 0.5)
+
+    async def _exec_kill(self, exec_id: str) -> None:
+        """The engine cannot end an exec'd command; on this machine its process id is enough."""
+        try:
+            entry = await self._engine.call("GET", f"/exec/{exec_id}/json")
+            if entry["Running"] and entry.get("Pid"):
+                os.kill(int(entry["Pid"]), signals.SIGKILL)
+        except (EngineError, RuntimeFailure, OSError) as error:
+            log.debug("exec %s is left to itself: %s", exec_id, error)
+
+    async def exec(
+        self,
+        container_id: str,
+        command: tuple[str, ...],
+        *,
+        stdin: bool,
+        tty: bool,
+        stdout: bool = True,
+        stderr: bool = True,
+    ) -> ProcessStream:
+        exec_id = await self._exec_create(
+            container_id, command, stdin=stdin, tty=tty, stdout=stdout, stderr=stderr and not tty
+        )
+        reader, writer = await self._exec_start(exec_id, tty=tty)
+
+        async def resize(width: int, height: int) -> None:
+            await self._resize(f"/exec/{exec_id}/resize", width, height)
+
+        async def exit_code() -> int:
+            return await self._exec_exit_code(exec_id)
+
+        return EngineProcess(reader, writer, tty=tty, resize=resize, exit_code=exit_code)
+
+    async def _resize(self, path: str, width: int, height: int) -> None:
+        try:
+            await self._engine.call("POST", path, {"w": str(width), "h": str(height)})
+        except EngineError as error:
+            # The process has just ended, or not quite begun; the next resize tells it.
+            log.debug("not resized: %s", error.message)
+
+    async def attach(
+        self, container_id: str, *, stdin: bool, tty: bool, stdout: bool = True, stderr: bool = True
+    ) -> ProcessStream:
+        query = {"stream": "1", "stdin": int(stdin), "stdout": int(stdout), "stderr": int(stderr and not tty)}
+        try:
+            reader, writer = await self._engine.endpoint.open(
+                "POST", f"/containers/{container_id}/attach", query, upgrade=True
+            )
+        except EngineError as error:
+            raise failure(error, container_id) from error
+
+        async def resize(width: int, height: int) -> None:
+            await self._resize(f"/containers/{container_id}/resize", width, height)
+
+        async def exit_code() -> int:
+            entry = await self._inspect(container_id)
+            return int(entry["State"].get("ExitCode") or 0)
+
+        return EngineProcess(reader, writer, tty=tty, resize=resize, exit_code=exit_code)
+
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[tuple[Stream, bytes]]:
+        entry = await self._inspect(container_id)
+        query: dict[str, Any] = {
+            "stdout": int(options.stdout),
+            "stderr": int(options.stderr),
+            "follow": int(options.follow),
+            "timestamps": int(options.timestamps),
+            "tail": "all" if options.tail < 0 else str(options.tail),
+        }
+        if options.since:
+            query["since"] = f"{options.since:.9f}"
+        try:
+            reader, writer = await self._engine.endpoint.open("GET", f"/containers/{container_id}/logs", query)
+        except EngineError as error:
+            raise failure(error, container_id) from error
+        try:
+            async with aclosing(frames(reader, bool(entry["Config"].get("Tty")))) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            writer.close()
+
+    async def usage(self, container_id: str) -> Usage:
+        try:
+            stats = await self._engine.call(
+                "GET", f"/containers/{container_id}/stats", {"stream": "0", "one-shot": "1"}
+            )
+        except EngineError as error:
+            raise failure(error, container_id) from error
+        memory = stats.get("memory_stats") or {}
+        details = memory.get("stats") or {}
+        # cgroup v1 counts the children in total_*, v2 in the plain name.
+        inactive = details.get("total_inactive_file", details.get("inactive_file", 0))
+        return Usage(
+            cpu_nanoseconds=int(((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0),
+            memory_working_set=max(0, int(memory.get("usage") or 0) - int(inactive)),
+        )
