@@ -108,7 +108,15 @@ class Dispatcher:
             name = _selected_name(info)
         why = self._authorizer.authorize(
             Attributes(
-                user, info.verb, info.group, info.version, info.plural, info.subresource, info.namespace, name
+                user,
+                info.verb,
+                info.group,
+                info.version,
+                info.plural,
+                info.subresource,
+                info.namespace,
+                name,
+                field_selector=info.query["fieldSelector"][0] if "fieldSelector" in info.query else "",
             )
             if info.plural
             else Attributes(user, info.verb, path=info.path)

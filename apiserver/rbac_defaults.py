@@ -6,6 +6,7 @@ back at each start; what an administrator added stays, and setting the annotatio
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -169,12 +170,12 @@ def _reconciled(current: Object, wanted: Object) -> Object | None:
 
 
 async def reconcile(reader: Reader, writer: Writer) -> int:
-    """Write what `plan` asks for; returns how many writes there were.
+    """Write what `plan` asks for, all at once, so that the store can commit it as one group. Returns how many writes.
 
     Another apiserver doing the same at the same time is fine: what it wrote first is as good as ours.
     """
-    changes = plan(reader)
-    for change in changes:
+
+    async def write(change: Change) -> None:
         try:
             if change.create:
                 await writer.create(change.resource, change.object)
@@ -183,4 +184,9 @@ async def reconcile(reader: Reader, writer: Writer) -> int:
         except StatusError as err:
             if err.code != 409:
                 raise
+
+    changes = plan(reader)
+    async with asyncio.TaskGroup() as group:
+        for change in changes:
+            group.create_task(write(change))
     return len(changes)
