@@ -6,7 +6,7 @@ share one `Requirements`, so a selector is evaluated once per kind of pod, not o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -38,17 +38,29 @@ class _Counter:
         return verdict
 
 
+class Carried:
+    """A term that placed pods have: how many of them carry it, per row."""
+
+    __slots__ = ("per_row", "pods", "term")
+
+    def __init__(self, term: PodTerm, rows: int) -> None:
+        self.term = term
+        self.pods = 0
+        self.per_row: npt.NDArray[np.int64] = np.zeros(rows, np.int64)
+
+
 class PodCounts:
     """Pods per kind and row, and counters over them.
 
-    `placed`: requirements → {row: (pods, of them terminating)}. `repelling` and `caring`: the kinds with required
-    anti-affinity, and with any affinity that counts towards other pods' scores.
+    `placed`: requirements → {row: [pods, of them terminating]}. `repelling`, `required` and `preferred`: the required
+    anti-affinity, required affinity and preferred terms of placed pods, which speak of pods to come.
     """
 
     def __init__(self, namespaces: Mapping[str, Mapping[str, str]]) -> None:
         self.placed: dict[Requirements, dict[int, list[int]]] = {}
-        self.repelling: dict[Requirements, None] = {}
-        self.caring: dict[Requirements, None] = {}
+        self.repelling: dict[Hashable, Carried] = {}
+        self.required: dict[Hashable, Carried] = {}
+        self.preferred: dict[Hashable, Carried] = {}
         self._namespaces = namespaces
         self._rows = 16
         self._counters: dict[Hashable, _Counter] = {}
@@ -56,6 +68,8 @@ class PodCounts:
     def grow(self, rows: int) -> None:
         for counter in self._counters.values():
             counter.per_row = np.pad(counter.per_row, (0, rows - self._rows))
+        for carried in (*self.repelling.values(), *self.required.values(), *self.preferred.values()):
+            carried.per_row = np.pad(carried.per_row, (0, rows - self._rows))
         self._rows = rows
 
     def count(self, pod: Pod, row: int, sign: int) -> None:
@@ -64,10 +78,6 @@ class PodCounts:
         by_row = self.placed.get(wants)
         if by_row is None:
             by_row = self.placed[wants] = {}
-            if wants.anti_affinity:
-                self.repelling[wants] = None
-            if wants.affinity or wants.preferred_pods:
-                self.caring[wants] = None
         counts = by_row.setdefault(row, [0, 0])
         counts[0] += sign
         counts[1] += sign * pod.terminating
@@ -75,8 +85,9 @@ class PodCounts:
             del by_row[row]
             if not by_row:
                 del self.placed[wants]
-                self.repelling.pop(wants, None)
-                self.caring.pop(wants, None)
+        self._carry(self.repelling, wants.anti_affinity, row, sign)
+        self._carry(self.required, wants.affinity, row, sign)
+        self._carry(self.preferred, wants.preferred_pods, row, sign)
         for counter in self._counters.values():
             if not (counter.skip_terminating and pod.terminating) and counter.counts(wants):
                 counter.per_row[row] += sign
@@ -103,9 +114,18 @@ class PodCounts:
     def term_matches(self, term: PodTerm, wants: Requirements) -> bool:
         return term.matches(wants, self._namespaces)
 
-    def rows_of(self, wants: Requirements) -> Iterator[tuple[int, int]]:
-        """(row, pods) of one kind."""
-        return ((row, counts[0]) for row, counts in self.placed.get(wants, {}).items())
+    def _carry(
+        self, carried: dict[Hashable, Carried], terms: tuple[PodTerm, ...], row: int, sign: int
+    ) -> None:
+        for term in terms:
+            key = (term.identity, term.topology_key, term.weight)
+            found = carried.get(key)
+            if found is None:
+                found = carried[key] = Carried(term, self._rows)
+            found.per_row[row] += sign
+            found.pods += sign
+            if not found.pods:
+                del carried[key]
 
     def _counter(
         self, key: Hashable, matches: Callable[[Requirements], bool], skip_terminating: bool

@@ -49,7 +49,7 @@ _PREFERENCES: tuple[tuple[Score, int], ...] = (
     (ImageLocality(), 1),
 )
 
-BINPACK = Profile("binpack", _FILTERS, (*_PREFERENCES, (MostAllocated(), 1), (Fragmentation(), 1)))
+BINPACK = Profile("binpack", _FILTERS, (*_PREFERENCES, (MostAllocated(), 1), (Fragmentation(), 2)))
 SPREAD = Profile(
     "spread", _FILTERS, (*_PREFERENCES, (LeastAllocated(), 1), (BalancedAllocation(), 1), (OwnerSpread(), 2))
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from scheduler.columns import Columns, Mask, Rows, Vector
 from scheduler.framework import MAX_SCORE, Rejection, RowIndexes, Scope, single
+from scheduler.podcounts import Carried
 from scheduler.requirements import PodTerm, Requirements
 
 _AFFINITY_REASON = "node(s) didn't match pod affinity rules"
@@ -25,6 +27,11 @@ def _spread_over(term: PodTerm, pods: Vector, columns: Columns) -> Vector:
     per_domain[0] = 0
     result: Vector = per_domain.astype(np.int64)[codes]
     return result
+
+
+def _spoken_of(wants: Requirements, carried: Mapping[Hashable, Carried], columns: Columns) -> bool:
+    """Whether a term of some placed pod is about such a pod."""
+    return any(columns.matching.term_matches(c.term, wants) for c in carried.values())
 
 
 def _affinity_mask(wants: Requirements, columns: Columns) -> Mask:
@@ -54,16 +61,9 @@ def _anti_affinity_mask(wants: Requirements, columns: Columns) -> Mask:
 def _existing_mask(wants: Requirements, columns: Columns) -> Mask:
     """Nodes not ruled out by the required anti-affinity of pods already placed."""
     mask = np.ones(columns.count, np.bool_)
-    for placed in columns.matching.repelling:
-        for term in placed.anti_affinity:
-            if not columns.matching.term_matches(term, wants):
-                continue
-            column = columns.label(term.topology_key)
-            ruled_out = np.zeros(len(column.values), np.bool_)
-            for row, _ in columns.matching.rows_of(placed):
-                ruled_out[column.codes[row]] = True
-            ruled_out[0] = False
-            mask &= ~ruled_out[column.codes[: columns.count]]
+    for carried in columns.matching.repelling.values():
+        if columns.matching.term_matches(carried.term, wants):
+            mask &= _spread_over(carried.term, carried.per_row, columns) == 0
     return mask
 
 
@@ -72,7 +72,9 @@ class InterPodAffinity:
     scope: ClassVar[Scope] = Scope.CLUSTER
 
     def applies(self, wants: Requirements, columns: Columns) -> bool:
-        return bool(wants.affinity or wants.anti_affinity or columns.matching.repelling)
+        return bool(wants.affinity or wants.anti_affinity) or _spoken_of(
+            wants, columns.matching.repelling, columns
+        )
 
     def mask(self, wants: Requirements, columns: Columns, rows: Rows) -> Mask:
         mask = _affinity_mask(wants, columns)
@@ -97,23 +99,22 @@ class InterPodPreference:
     scope: ClassVar[Scope] = Scope.CLUSTER
 
     def applies(self, wants: Requirements, columns: Columns) -> bool:
-        return bool(wants.preferred_pods or columns.matching.caring)
+        matching = columns.matching
+        return (
+            bool(wants.preferred_pods)
+            or _spoken_of(wants, matching.preferred, columns)
+            or _spoken_of(wants, matching.required, columns)
+        )
 
     def score(self, wants: Requirements, columns: Columns, rows: Rows, feasible: Mask) -> Vector:
         total = np.zeros(columns.count, np.int64)
         for term in wants.preferred_pods:
             total += term.weight * _spread_over(term, columns.matching.of_term(term), columns)
-        for placed in columns.matching.caring:
-            weighed = [(t, t.weight) for t in placed.preferred_pods] + [
-                (t, _REQUIRED_WEIGHT) for t in placed.affinity
-            ]
-            for term, weight in weighed:
-                if not columns.matching.term_matches(term, wants):
-                    continue
-                pods = np.zeros(columns.count, np.int64)
-                for row, number in columns.matching.rows_of(placed):
-                    pods[row] = number
-                total += weight * _spread_over(term, pods, columns)
+        matching = columns.matching
+        for carried in (*matching.preferred.values(), *matching.required.values()):
+            term = carried.term
+            if matching.term_matches(term, wants):
+                total += (term.weight or _REQUIRED_WEIGHT) * _spread_over(term, carried.per_row, columns)
         points = total[rows]
         if not feasible.any():
             return np.zeros(len(points), np.int64)

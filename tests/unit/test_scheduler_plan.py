@@ -226,7 +226,8 @@ def test_columns_are_as_before_once_all_pods_have_left(listed: list[Object], ask
     assert not columns.scored.any()
     assert not columns.ports
     assert not columns.where
-    assert not columns.matching.placed
+    matching = columns.matching
+    assert not (matching.placed or matching.repelling or matching.required or matching.preferred)
 
 
 @settings(max_examples=100, deadline=None)
