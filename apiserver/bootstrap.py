@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from apimachinery import resources
 from apimachinery.errors import StatusError
-from apimachinery.resources import Resource
 from apiserver import rbac_defaults
 from apiserver.registry.call import system_call
 from apiserver.registry.registries import InternalWriter, Registries
@@ -20,15 +20,53 @@ def namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
+def priority_class(name: str, value: int, description: str) -> Object:
+    return {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": value,
+        "description": description,
+    }
+
+
+PRIORITY_CLASSES = (
+    priority_class(
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    priority_class(
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+)
+
+
+def service_cidr(cidr: str) -> Object:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [cidr]},
+    }
+
+
 async def objects(registries: Registries) -> None:
     """Make what is missing. Several servers may do so at one time."""
-    for name in NAMESPACES:
-        await ensure(registries, resources.get("namespaces"), namespace(name))
+    wanted = [namespace(name) for name in NAMESPACES]
+    wanted += [*PRIORITY_CLASSES, service_cidr(registries.backend.service_cidr)]
+    async with asyncio.TaskGroup() as group:
+        for obj in wanted:
+            group.create_task(ensure(registries, obj))
     await rbac_defaults.reconcile(registries, InternalWriter(registries))
 
 
-async def ensure(registries: Registries, resource: Resource, obj: Object) -> None:
+async def ensure(registries: Registries, obj: Object) -> None:
     """Create an object unless there is one of its name."""
+    resource = resources.by_kind(obj["apiVersion"], obj["kind"])
+    assert resource is not None
     metadata = obj["metadata"]
     space, name = metadata.get("namespace", ""), metadata["name"]
     registry = registries.registry(resource.plural, resource.group)

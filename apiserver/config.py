@@ -37,6 +37,7 @@ class ServerConfig(ComponentConfig):
     service_account_issuer: str = Field(
         "https://kubernetes.default.svc.cluster.local", description="issuer of service account tokens"
     )
+    disable_admission_plugins: tuple[str, ...] = Field((), description="admission plugin to leave out")
     max_requests_inflight: int = Field(400, ge=1, description="reading requests served at one time")
     max_mutating_requests_inflight: int = Field(200, ge=1, description="writing requests served at one time")
     request_timeout: float = Field(60.0, gt=0, description="seconds a request other than a watch may take")

@@ -18,6 +18,7 @@ from apiserver.authz import Authorizer
 from apiserver.exchange import Exchange
 from apiserver.metrics import RequestMetrics
 from apiserver.negotiation import PLAIN, Media
+from apiserver.nonresource import Plain
 from apiserver.registry.registries import Registries
 from apiserver.request import Attributes, User
 from apiserver.requestinfo import RequestInfo
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 Virtual = Callable[[web.BaseRequest, RequestInfo, Resource, User, Media], Awaitable[web.StreamResponse]]
-Plain = Callable[[web.BaseRequest, RequestInfo, User, Media], Awaitable[web.StreamResponse]]
-
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 #: Subresources that stream for as long as the client likes.
 _STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
@@ -84,7 +83,7 @@ class Dispatcher:
             logger.warning("storage: %s", problem)
             response = respond.error(errors.service_unavailable(f"storage is not available: {problem}"))
             response.headers["Retry-After"] = "1"
-        except ConnectionError:
+        except (ConnectionError, web.HTTPException):
             raise
         except Exception:
             logger.exception("%s %s failed", info.method, info.path)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from aiohttp import web
 
-from apimachinery import errors
+from apimachinery import errors, resources
 from apiserver import respond
+from apiserver.authn import Authenticator
+from apiserver.cacher import Cachers
+from apiserver.metrics import RequestMetrics
 from apiserver.negotiation import Media
+from apiserver.request import User
 from apiserver.requestinfo import RequestInfo
+from apiserver.storage.interface import StorageError
+
+if TYPE_CHECKING:
+    from apiserver.documents import Documents
+
+Plain = Callable[[web.BaseRequest, RequestInfo, User, Media], Awaitable[web.StreamResponse]]
 
 Check = Callable[[], Awaitable[str]]
 """A health check: "" when well, else what is wrong."""
@@ -75,6 +87,110 @@ class Health:
         return respond.text("ok")
 
 
-def paths_index(paths: list[str], media: Media) -> web.Response:
-    """The answer of `/`: what can be asked for."""
-    return respond.plain_object({"paths": sorted(paths)}, media)
+def install(
+    plain: dict[str, Plain],
+    metrics: RequestMetrics,
+    cachers: Cachers,
+    ready: Callable[[], bool],
+    authenticator: Authenticator,
+    address: str,
+) -> None:
+    """Put the handlers into the dispatcher's table, by the first segment of the path."""
+
+    async def ping() -> str:
+        return ""
+
+    async def storage() -> str:
+        try:
+            async with asyncio.timeout(2):
+                await cachers.fresh()
+        except (TimeoutError, StorageError) as error:
+            return f"storage does not answer: {error}"
+        return ""
+
+    async def started() -> str:
+        return "" if ready() else "starting"
+
+    health = Health({"ping": ping}, {"storage": storage, "poststarthook/bootstrap": started})
+    answer = orjson.dumps(version())
+
+    async def healthy(request: web.BaseRequest, info: RequestInfo, user: User, media: Media) -> web.Response:
+        return await health(info)
+
+    async def versioned(
+        request: web.BaseRequest, info: RequestInfo, user: User, media: Media
+    ) -> web.Response:
+        return respond.raw(answer)
+
+    async def measured(request: web.BaseRequest, info: RequestInfo, user: User, media: Media) -> web.Response:
+        return respond.raw(metrics.render(), 200, "text/plain; version=0.0.4; charset=utf-8")
+
+    documents: list[Documents] = []
+
+    def described() -> Documents:
+        # Made when first asked for: a server is ready without it.
+        if not documents:
+            from apiserver.documents import Documents
+
+            documents.append(Documents(list(resources.BUILTIN), address))
+        return documents[0]
+
+    async def discovery(
+        request: web.BaseRequest, info: RequestInfo, user: User, media: Media
+    ) -> web.StreamResponse:
+        return await described().discovery(request, info, user, media)
+
+    async def openapi(
+        request: web.BaseRequest, info: RequestInfo, user: User, media: Media
+    ) -> web.StreamResponse:
+        return await described().openapi(request, info, user, media)
+
+    async def keys(request: web.BaseRequest, info: RequestInfo, user: User, media: Media) -> web.Response:
+        from apiserver import tokens
+
+        public = authenticator.verifier.keys
+        if info.path == "/openid/v1/jwks":
+            return respond.raw(orjson.dumps(tokens.jwks(public)), 200, "application/jwk-set+json")
+        if info.path == "/.well-known/openid-configuration":
+            uri = f"https://{address}/openid/v1/jwks"
+            return respond.raw(orjson.dumps(tokens.openid_configuration(authenticator.issuer, public, uri)))
+        raise errors.path_not_found()
+
+    async def index(request: web.BaseRequest, info: RequestInfo, user: User, media: Media) -> web.Response:
+        return respond.plain_object({"paths": sorted(_paths())}, media)
+
+    plain.update(
+        {
+            "": index,
+            "healthz": healthy,
+            "livez": healthy,
+            "readyz": healthy,
+            "version": versioned,
+            "metrics": measured,
+            "api": discovery,
+            "apis": discovery,
+            "openapi": openapi,
+            ".well-known": keys,
+            "openid": keys,
+        }
+    )
+
+
+def _paths() -> set[str]:
+    """What `/` lists."""
+    found = {
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/version",
+    }
+    for resource in resources.BUILTIN:
+        found.add(resource.base_path)
+        if resource.group:
+            found.add(f"/apis/{resource.group}")
+    return found

@@ -9,11 +9,11 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from apimachinery import resources
-from apiserver import bootstrap, nonresource, pki, respond, subresources
+from apimachinery.errors import StatusError
+from apiserver import admission, bootstrap, nonresource, pki, subresources
 from apiserver.authn import Authenticator
 from apiserver.authz import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Authorizer
 from apiserver.cacher import Cachers
@@ -21,12 +21,11 @@ from apiserver.config import ServerConfig
 from apiserver.connection import ConnectionServer
 from apiserver.dispatch import Dispatcher
 from apiserver.exchange import MAX_BODY
+from apiserver.kubernetes_service import KubernetesService
 from apiserver.metrics import RequestMetrics
-from apiserver.negotiation import Media
 from apiserver.registry.call import Backend, Identity
-from apiserver.registry.registries import Registries
-from apiserver.request import User
-from apiserver.requestinfo import RequestInfo
+from apiserver.registry.registries import InternalWriter, Registries
+from apiserver.registry.services_registry import ServiceRegistry
 from apiserver.storage.interface import StorageError, Store
 
 logger = logging.getLogger(__name__)
@@ -34,6 +33,7 @@ logger = logging.getLogger(__name__)
 EVENT_TTL = 3600
 #: Seconds that running requests get to finish when the server stops.
 SHUTDOWN_SECONDS = 5.0
+REPAIR_SECONDS = 180.0
 
 
 class ApiServer:
@@ -47,6 +47,7 @@ class ApiServer:
         self._store: Store | None = None
         self._cachers: Cachers | None = None
         self._runner: web.ServerRunner | None = None
+        self._service: KubernetesService | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
     async def __aenter__(self) -> ApiServer:
@@ -81,6 +82,14 @@ class ApiServer:
             key_files=[certificates.service_account_pub],
             issuer=config.service_account_issuer,
         )
+        backend.admission = admission.chain(
+            registries,
+            authorizer,
+            InternalWriter(registries),
+            backend.identity.suffix,
+            fresh=lambda resource: cachers[resource].fresh(),
+            disabled=config.disable_admission_plugins,
+        )
         metrics = RequestMetrics()
         dispatcher = Dispatcher(
             registries,
@@ -92,52 +101,25 @@ class ApiServer:
             timeout=config.request_timeout,
         )
         subresources.install(dispatcher, authenticator, authorizer, certificates, config)
-        self._install_plain(dispatcher, metrics, cachers)
+        nonresource.install(
+            dispatcher.plain,
+            metrics,
+            cachers,
+            lambda: self._ready,
+            authenticator,
+            self.url.removeprefix("https://"),
+        )
         await bootstrap.objects(registries)
+        service = self._service = KubernetesService(registries, _advertised(config), self.port)
+        await service.start()
         tasks = self._tasks = asyncio.TaskGroup()
         await tasks.__aenter__()
         for resource in (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
             tasks.create_task(_invalidate(cachers, resource, authorizer))
-        authorizer.invalidate()
+        tasks.create_task(service.run())
+        tasks.create_task(_repair(registries))
         await self._serve(dispatcher, sockets, certificates)
         self._ready = True
-
-    def _install_plain(self, dispatcher: Dispatcher, metrics: RequestMetrics, cachers: Cachers) -> None:
-        async def ping() -> str:
-            return ""
-
-        async def storage() -> str:
-            try:
-                async with asyncio.timeout(2):
-                    await cachers.fresh()
-            except (TimeoutError, StorageError) as error:
-                return f"storage does not answer: {error}"
-            return ""
-
-        async def started() -> str:
-            return "" if self._ready else "starting"
-
-        health = nonresource.Health({"ping": ping}, {"storage": storage, "poststarthook/bootstrap": started})
-        version = orjson.dumps(nonresource.version())
-
-        async def healthy(
-            request: web.BaseRequest, info: RequestInfo, user: User, media: Media
-        ) -> web.Response:
-            return await health(info)
-
-        async def versioned(
-            request: web.BaseRequest, info: RequestInfo, user: User, media: Media
-        ) -> web.Response:
-            return respond.raw(version)
-
-        async def measured(
-            request: web.BaseRequest, info: RequestInfo, user: User, media: Media
-        ) -> web.Response:
-            return respond.raw(metrics.render(), 200, "text/plain; version=0.0.4; charset=utf-8")
-
-        dispatcher.plain.update(
-            healthz=healthy, livez=healthy, readyz=healthy, version=versioned, metrics=measured
-        )
 
     async def _serve(
         self, dispatcher: Dispatcher, sockets: list[socket.socket], certificates: pki.ClusterPKI
@@ -170,6 +152,8 @@ class ApiServer:
             for task in list(self._tasks._tasks):
                 task.cancel()
             await self._tasks.__aexit__(None, None, None)
+        if self._service is not None:
+            await self._service.stop()
         if self._cachers is not None:
             await self._cachers.close()
         if self._runner is not None:
@@ -190,6 +174,19 @@ async def _invalidate(cachers: Cachers, resource: resources.Resource, authorizer
         finally:
             watcher.close()
         await cacher.fresh()
+
+
+async def _repair(registries: Registries) -> None:
+    """Give back addresses and ports that a crash left taken."""
+    services = registries.registry("services")
+    assert isinstance(services, ServiceRegistry)
+    suspects: set[str] = set()
+    while True:
+        try:
+            suspects = await services.allocator.repair(suspects)
+        except (StorageError, StatusError) as error:
+            logger.warning("cannot check the allocated addresses and ports: %s", error)
+        await asyncio.sleep(REPAIR_SECONDS)
 
 
 def _changed(event: str, entry: object) -> bytes:
@@ -223,6 +220,14 @@ def _listen(config: ServerConfig) -> list[socket.socket]:
         port = sock.getsockname()[1]
         sockets.append(sock)
     return sockets
+
+
+def _advertised(config: ServerConfig) -> str:
+    """The address in the endpoints of the Service `kubernetes`."""
+    if config.advertise_address:
+        return config.advertise_address
+    reachable = [a for a in config.bind_address if a not in ("0.0.0.0", "::") and not a.startswith("127.")]
+    return reachable[0] if reachable else _host(config.bind_address[0]).strip("[]")
 
 
 def _host(address: str) -> str:

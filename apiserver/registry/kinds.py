@@ -6,6 +6,7 @@ from apiserver.options import DeleteOptions
 from apiserver.registry import certificates, deletion, namespaces
 from apiserver.registry.call import Call
 from apiserver.registry.registry import Object, Registry, Result
+from apiserver.registry.services_registry import ServiceRegistry
 
 
 class NamespaceRegistry(Registry):
@@ -31,5 +32,6 @@ class CertificateSigningRequestRegistry(Registry):
 
 KINDS: dict[tuple[str, str], type[Registry]] = {
     ("", "namespaces"): NamespaceRegistry,
+    ("", "services"): ServiceRegistry,
     ("certificates.k8s.io", "certificatesigningrequests"): CertificateSigningRequestRegistry,
 }
