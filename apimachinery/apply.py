@@ -200,7 +200,7 @@ def server_side_apply(
     last = next((entry for entry in entries if identity(entry)[:3] == owner[:3]), None)
     others = [entry for entry in entries if entry is not last]
     stated = _owned(ownedfields.of(applied, schema), reset)
-    merged = _without_reset(live, merge(live, applied, schema), reset)
+    merged = _without_reset(live, _without_empty_metadata(merge(live, applied, schema)), reset)
     if last is not None:
         kept = fieldset.union(stated, _METADATA)
         for entry in others:
@@ -250,6 +250,15 @@ def _last_applied(applied: Object) -> str:
     annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED}
     metadata["annotations"] = annotations
     return orjson.dumps({**applied, "metadata": metadata}, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+
+
+def _without_empty_metadata(obj: Object) -> Object:
+    """`obj` without empty maps and lists in its metadata: Kubernetes does not store them, kubectl applies them."""
+    metadata = obj.get("metadata") or {}
+    if all(value or not isinstance(value, (dict, list)) for value in metadata.values()):
+        return obj
+    kept = {k: v for k, v in metadata.items() if v or not isinstance(v, (dict, list))}
+    return {**obj, "metadata": kept}
 
 
 def _without_reset(live: Object, merged: Object, reset: FieldSet) -> Object:
