@@ -50,6 +50,19 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:11]
 
 
+def _oom_floor() -> int:
+    """The lowest oom_score_adj the engine can give: without CAP_SYS_RESOURCE (nested machines) none below its own.
+
+    The engine is taken to be as privileged as we are.
+    """
+    with open("/proc/self/status") as status:
+        effective = next(line for line in status if line.startswith("CapEff:"))
+    if int(effective.split()[1], 16) >> 24 & 1:
+        return -1000
+    with open("/proc/self/oom_score_adj") as own:
+        return int(own.read())
+
+
 class DockerRuntime(DockerProcesses, DockerImages):
     """The containers of node `node` of cluster `cluster` on one engine.
 
@@ -67,6 +80,7 @@ class DockerRuntime(DockerProcesses, DockerImages):
         self._gateway = gateway
         self._engine = Engine(base_url)
         self._pause = ""
+        self._oom_floor = _oom_floor()
 
     async def open(self) -> EngineInfo:
         await self._engine.open()
@@ -173,7 +187,7 @@ class DockerRuntime(DockerProcesses, DockerImages):
         return state
 
     async def create_sandbox(self, spec: SandboxSpec) -> str:
-        body = dockerspec.sandbox(spec, self._pause, self.network, self.cluster, self.node)
+        body = dockerspec.sandbox(spec, self._pause, self.network, self.cluster, self.node, self._oom_floor)
         try:
             return await self._create(body, dockerspec.name(spec.identity, self.node))
         except EngineError as error:
@@ -183,7 +197,7 @@ class DockerRuntime(DockerProcesses, DockerImages):
             raise SandboxFailure(error.message) from error
 
     async def create_container(self, spec: ContainerSpec) -> str:
-        body = dockerspec.container(spec, self.cluster, self.node)
+        body = dockerspec.container(spec, self.cluster, self.node, self._oom_floor)
         try:
             return await self._create(body, dockerspec.name(spec.identity, self.node))
         except EngineError as error:

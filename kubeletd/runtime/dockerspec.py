@@ -21,6 +21,7 @@ from kubeletd.runtime.interface import (
 
 PREFIX = "io.pybernetes."
 MIN_SHARES = 2
+SANDBOX_OOM_SCORE = -998
 MIN_QUOTA = 1000
 PERIOD = 100_000
 NO_HEALTHCHECK = {"Test": ["NONE"]}
@@ -79,13 +80,15 @@ def network_config(network: str, subnet: str, gateway: str, bridge: str, cluster
     }
 
 
-def sandbox(spec: SandboxSpec, image: str, network: str, cluster: str, node: str) -> dict[str, Any]:
-    """The body of the sandbox's create request."""
+def sandbox(
+    spec: SandboxSpec, image: str, network: str, cluster: str, node: str, oom_floor: int = -1000
+) -> dict[str, Any]:
+    """The body of the sandbox's create request. `oom_floor`: the lowest oom_score_adj that may be asked for."""
     host: dict[str, Any] = {
         "NetworkMode": "host" if spec.host_network else network,
         "IpcMode": "host" if spec.host_ipc else "shareable",
         "PidMode": "host" if spec.host_pid else "",
-        "OomScoreAdj": -998,
+        "OomScoreAdj": max(SANDBOX_OOM_SCORE, oom_floor),
         "CpuShares": MIN_SHARES,
         "SecurityOpt": ["no-new-privileges"],
         "LogConfig": {"Type": "none"},
@@ -135,12 +138,12 @@ def _mount(mount: Mount) -> dict[str, Any]:
     }
 
 
-def _resources(resources: Resources) -> dict[str, Any]:
+def _resources(resources: Resources, oom_floor: int) -> dict[str, Any]:
     """cgroup limits. Shares follow the request, quota and memory the limit; swap is never allowed on top."""
     request = resources.cpu_request_milli or resources.cpu_limit_milli
     result: dict[str, Any] = {
         "CpuShares": max(MIN_SHARES, request * 1024 // 1000),
-        "OomScoreAdj": resources.oom_score_adj,
+        "OomScoreAdj": max(resources.oom_score_adj, oom_floor),
     }
     if resources.cpu_limit_milli:
         result["CpuPeriod"] = PERIOD
@@ -185,7 +188,7 @@ def _security(security: Security) -> dict[str, Any]:
     return result
 
 
-def container(spec: ContainerSpec, cluster: str, node: str) -> dict[str, Any]:
+def container(spec: ContainerSpec, cluster: str, node: str, oom_floor: int = -1000) -> dict[str, Any]:
     """The body of a container's create request."""
     joined = f"container:{spec.sandbox_id}"
     if spec.host_pid:
@@ -204,7 +207,7 @@ def container(spec: ContainerSpec, cluster: str, node: str) -> dict[str, Any]:
             "Config": {"max-size": str(spec.log_max_bytes), "max-file": str(spec.log_max_files)},
         },
         "Mounts": [_mount(mount) for mount in spec.mounts],
-        **_resources(spec.resources),
+        **_resources(spec.resources, oom_floor),
         **_security(spec.security),
     }
     if spec.host_network:
