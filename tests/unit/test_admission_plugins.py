@@ -1,0 +1,477 @@
+"""Admission: what each built-in plugin changes and refuses, in Kubernetes's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from objectreader import ObjectReader, namespace, pod, service_account
+
+from apimachinery import resources
+from apimachinery.errors import StatusError
+from apimachinery.resources import Resource
+from apiserver import admission
+from apiserver.admission.chain import Chain
+from apiserver.authz import Authorizer
+from apiserver.request import AdmissionRequest, Object, User
+
+PODS = resources.get("pods")
+ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
+NODE = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
+
+
+def make(*objects: Object, accounts: bool = True) -> tuple[Chain, ObjectReader]:
+    reader = ObjectReader([namespace(), *([service_account()] if accounts else []), *objects])
+    return admission.chain(reader, Authorizer(reader), reader, lambda: "abcde"), reader
+
+
+def request(
+    obj: Object | None,
+    operation: str = "CREATE",
+    *,
+    resource: Resource = PODS,
+    old: Object | None = None,
+    subresource: str = "",
+    user: User = ADMIN,
+) -> AdmissionRequest:
+    meta = (obj or old or {})["metadata"]
+    space = meta.get("namespace", "")
+    return AdmissionRequest(operation, resource, subresource, space, meta["name"], obj, old, user)
+
+
+async def run(chain: Chain, asked: AdmissionRequest) -> AdmissionRequest:
+    if asked.operation in ("CREATE", "UPDATE"):
+        await chain.mutate(asked)
+    await chain.validate(asked)
+    return asked
+
+
+async def refused(chain: Chain, asked: AdmissionRequest) -> StatusError:
+    with pytest.raises(StatusError) as error:
+        await run(chain, asked)
+    return error.value
+
+
+def meta(name: str, space: str = "default", **more: Any) -> Object:
+    return {"name": name, "namespace": space, **more}
+
+
+# NamespaceLifecycle
+
+
+async def test_nothing_is_created_in_a_namespace_that_is_not_there() -> None:
+    chain, _ = make()
+    error = await refused(chain, request(pod(space="nowhere")))
+    assert (error.code, error.message) == (404, 'namespaces "nowhere" not found')
+
+
+async def test_nothing_new_in_a_namespace_that_is_going() -> None:
+    chain, _ = make(namespace("going", "Terminating"), service_account(space="going"))
+    error = await refused(chain, request(pod(space="going")))
+    assert error.message == (
+        'pods "p" is forbidden: unable to create new content in namespace going because it is being terminated'
+    )
+    assert error.details is not None
+    assert error.details["causes"][0]["reason"] == "NamespaceTerminating"
+
+
+async def test_the_namespace_another_server_just_made_is_seen() -> None:
+    reader = ObjectReader()
+
+    async def fresh(resource: Resource) -> None:
+        reader.put(namespace())
+        reader.put(service_account())
+
+    chain = admission.chain(reader, Authorizer(reader), reader, lambda: "abcde", fresh=fresh)
+    await run(chain, request(pod()))
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+async def test_some_namespaces_stay(name: str) -> None:
+    chain, _ = make()
+    asked = request(None, "DELETE", resource=resources.get("namespaces"), old=namespace(name))
+    error = await refused(chain, asked)
+    assert error.message == f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+
+
+# ServiceAccount
+
+
+async def test_a_pod_gets_its_account_and_a_token() -> None:
+    chain, _ = make()
+    spec = (await run(chain, request(pod()))).object["spec"]  # type: ignore[index]
+    assert spec["serviceAccountName"] == "default"
+    (volume,) = spec["volumes"]
+    assert volume["name"] == "kube-api-access-abcde"
+    assert volume["projected"]["sources"][0] == {
+        "serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}
+    }
+    assert spec["containers"][0]["volumeMounts"] == [
+        {
+            "name": "kube-api-access-abcde",
+            "readOnly": True,
+            "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("account", "of_pod", "mounted"),
+    [(None, None, True), (False, None, False), (False, True, True), (True, False, False)],
+)
+async def test_the_pod_has_the_last_word_on_mounting(
+    account: bool | None, of_pod: bool | None, mounted: bool
+) -> None:
+    fields = {} if account is None else {"automountServiceAccountToken": account}
+    chain, _ = make(service_account(**fields), accounts=False)
+    given = {} if of_pod is None else {"automountServiceAccountToken": of_pod}
+    spec = (await run(chain, request(pod(**given)))).object["spec"]  # type: ignore[index]
+    assert bool(spec.get("volumes")) is mounted
+
+
+async def test_an_account_that_is_not_there() -> None:
+    chain, _ = make()
+    error = await refused(chain, request(pod(serviceAccountName="robot")))
+    assert error.message == (
+        'pods "p" is forbidden: error looking up service account default/robot: serviceaccount "robot" not found'
+    )
+
+
+async def test_pull_secrets_come_from_the_account() -> None:
+    chain, _ = make(service_account(imagePullSecrets=[{"name": "r"}]), accounts=False)
+    spec = (await run(chain, request(pod()))).object["spec"]  # type: ignore[index]
+    assert spec["imagePullSecrets"] == [{"name": "r"}]
+
+
+# Small ones
+
+
+async def test_pods_stay_five_minutes_on_a_lost_node_unless_they_say() -> None:
+    chain, _ = make()
+    own = {
+        "key": "node.kubernetes.io/not-ready",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": 5,
+    }
+    spec = (await run(chain, request(pod(tolerations=[own])))).object["spec"]  # type: ignore[index]
+    assert [(t["key"], t["tolerationSeconds"]) for t in spec["tolerations"]] == [
+        ("node.kubernetes.io/not-ready", 5),
+        ("node.kubernetes.io/unreachable", 300),
+    ]
+    everything = [{"operator": "Exists"}]
+    spec = (await run(chain, request(pod(tolerations=everything)))).object["spec"]  # type: ignore[index]
+    assert spec["tolerations"] == everything
+
+
+def priority_class(name: str, value: int, **more: Any) -> Object:
+    return {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": value, **more}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, (5, "PreemptLowerPriority", "base")),
+        ({"priorityClassName": "high"}, (100, "Never", "high")),
+        (
+            {"priorityClassName": "system-node-critical"},
+            (2000001000, "PreemptLowerPriority", "system-node-critical"),
+        ),
+    ],
+)
+async def test_priority_comes_from_the_class(spec: Object, expected: tuple[int, str, str]) -> None:
+    chain, _ = make(
+        priority_class("base", 5, globalDefault=True), priority_class("high", 100, preemptionPolicy="Never")
+    )
+    made = (await run(chain, request(pod(**spec)))).object["spec"]  # type: ignore[index]
+    assert (made["priority"], made["preemptionPolicy"], made["priorityClassName"]) == expected
+
+
+async def test_priority_refusals() -> None:
+    chain, _ = make(priority_class("base", 5, globalDefault=True))
+    error = await refused(chain, request(pod(priorityClassName="nope")))
+    assert error.message == 'pods "p" is forbidden: no PriorityClass with name nope was found'
+    error = await refused(chain, request(pod(priority=7)))
+    assert "the integer value of priority (7) must not be provided in pod spec" in error.message
+    second = priority_class("other", 6, globalDefault=True)
+    error = await refused(
+        chain, request(second, resource=resources.get("priorityclasses", "scheduling.k8s.io"))
+    )
+    assert error.message.endswith(
+        "PriorityClass base is already marked as default. Only one default can exist"
+    )
+
+
+async def test_a_runtime_class_brings_overhead_and_where_to_run() -> None:
+    runtime = {
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "vm"}, "handler": "vm",
+        "overhead": {"podFixed": {"cpu": "250m"}}, "scheduling": {"nodeSelector": {"vm": "yes"}},
+    }  # fmt: skip
+    chain, _ = make(runtime)
+    spec = (await run(chain, request(pod(runtimeClassName="vm")))).object["spec"]  # type: ignore[index]
+    assert spec["overhead"] == {"cpu": "250m"}
+    assert spec["nodeSelector"] == {"vm": "yes"}
+    error = await refused(chain, request(pod(runtimeClassName="no")))
+    assert error.message == 'pods "p" is forbidden: pod rejected: RuntimeClass "no" not found'
+    error = await refused(chain, request(pod(runtimeClassName="vm", nodeSelector={"vm": "no"})))
+    assert (
+        "conflict: runtimeClass.scheduling.nodeSelector[vm] = yes; pod.spec.nodeSelector[vm] = no"
+        in error.message
+    )
+
+
+async def test_claims_get_the_default_class_and_a_finalizer() -> None:
+    classes = [
+        {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+         "metadata": {"name": name, "creationTimestamp": when,
+                      "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
+        for name, when in (("old", "2020-01-01T00:00:00Z"), ("new", "2021-01-01T00:00:00Z"))
+    ]  # fmt: skip
+    chain, _ = make(*classes)
+    claims = resources.get("persistentvolumeclaims")
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta("c"), "spec": {}}
+    made = (await run(chain, request(claim, resource=claims))).object
+    assert made is not None
+    assert made["spec"]["storageClassName"] == "new"
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    grown = {**made, "spec": {**made["spec"], "resources": {"requests": {"storage": "2Gi"}}}}
+    error = await refused(chain, request(grown, "UPDATE", resource=claims, old=made))
+    assert "only dynamically provisioned pvc can be resized" in error.message
+
+
+# LimitRanger
+
+
+def limit_range(**limit: Any) -> Object:
+    return {"apiVersion": "v1", "kind": "LimitRange", "metadata": meta("l"), "spec": {"limits": [limit]}}
+
+
+async def test_limits_fill_in_what_containers_do_not_say() -> None:
+    chain, _ = make(
+        limit_range(type="Container", default={"cpu": "1", "memory": "1Gi"}, defaultRequest={"cpu": "100m"})
+    )
+    one = pod()
+    one["spec"]["containers"][0]["resources"] = {"limits": {"memory": "2Gi"}}
+    made = (await run(chain, request(one))).object
+    assert made is not None
+    assert made["spec"]["containers"][0]["resources"] == {
+        "limits": {"memory": "2Gi", "cpu": "1"},
+        "requests": {"cpu": "100m"},
+    }
+    assert made["metadata"]["annotations"]["kubernetes.io/limit-ranger"] == (
+        "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "of_container", "message"),
+    [
+        ({"type": "Container", "min": {"cpu": "100m"}}, {"requests": {"cpu": "50m"}},
+         "minimum cpu usage per Container is 100m, but request is 50m"),
+        ({"type": "Container", "min": {"cpu": "100m"}}, {},
+         "minimum cpu usage per Container is 100m.  No request is specified"),
+        ({"type": "Container", "max": {"memory": "1Gi"}}, {"limits": {"memory": "2Gi"}},
+         "maximum memory usage per Container is 1Gi, but limit is 2Gi"),
+        ({"type": "Pod", "max": {"cpu": "1"}}, {"limits": {"cpu": "1500m"}},
+         "maximum cpu usage per Pod is 1, but limit is 1500m"),
+        ({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}},
+         {"limits": {"cpu": "400m"}, "requests": {"cpu": "100m"}},
+         "cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000"),
+    ],
+)  # fmt: skip
+async def test_limits_are_enforced(limit: Object, of_container: Object, message: str) -> None:
+    chain, _ = make(limit_range(**limit))
+    one = pod()
+    one["spec"]["containers"][0]["resources"] = of_container
+    assert (await refused(chain, request(one))).message == f'pods "p" is forbidden: {message}'
+
+
+# Nodes
+
+
+async def test_a_new_node_is_tainted_until_it_is_ready() -> None:
+    chain, _ = make()
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "spec": {}}
+    made = (await run(chain, request(node, resource=resources.get("nodes"), user=NODE))).object
+    assert made is not None
+    assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+
+
+def _node(name: str = "n1", **labels: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}}
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "message"),
+    [
+        (_node("n2"), _node("n2"), 'node "n1" is not allowed to modify node "n2"'),
+        (_node(**{"node-restriction.kubernetes.io/x": "1"}), _node(),
+         "is not allowed to modify labels: node-restriction.kubernetes.io/x"),
+        (_node(**{"kubernetes.io/role": "1"}), _node(), "is not allowed to modify labels: kubernetes.io/role"),
+        ({**_node(), "spec": {"taints": [{"key": "x"}]}}, _node(), 'node "n1" is not allowed to modify taints'),
+        (_node(**{"acme.com/x": "1", "kubernetes.io/arch": "amd64"}), _node(), ""),
+    ],
+)  # fmt: skip
+async def test_what_a_node_may_change_of_itself(new: Object, old: Object, message: str) -> None:
+    chain, _ = make()
+    asked = request(new, "UPDATE", resource=resources.get("nodes"), old=old, user=NODE)
+    if message:
+        assert (await refused(chain, asked)).message.endswith(f"is forbidden: {message}")
+    else:
+        await run(chain, asked)
+
+
+async def test_a_node_writes_only_its_own_pods() -> None:
+    chain, _ = make()
+    theirs, mine = pod("a", nodeName="n2"), pod("b", nodeName="n1")
+    error = await refused(chain, request(None, "DELETE", old=theirs, user=NODE))
+    assert error.message.endswith('node "n1" can only delete pods with spec.nodeName set to itself')
+    asked = request(theirs, "UPDATE", old=theirs, subresource="status", user=NODE)
+    assert "can only update pod status" in (await refused(chain, asked)).message
+    await run(chain, request(mine, "UPDATE", old=mine, subresource="status", user=NODE))
+    await run(chain, request(None, "DELETE", old=mine, user=NODE))
+    error = await refused(chain, request(pod("c", nodeName="n1"), user=NODE))
+    assert "can only create mirror pods" in error.message
+
+
+async def test_a_node_gets_tokens_for_its_pods_only() -> None:
+    chain, reader = make()
+    reader.put(pod("mine", nodeName="n1"))
+    reader.put(pod("theirs", nodeName="n2"))
+    accounts = resources.get("serviceaccounts")
+
+    def asks(name: str, **more: str) -> AdmissionRequest:
+        reference = {"kind": "Pod", "apiVersion": "v1", "name": name, "uid": f"uid-default-{name}", **more}
+        body = {"metadata": meta("default"), "spec": {"boundObjectRef": reference}}
+        return request(body, resource=accounts, subresource="token", user=NODE)
+
+    await chain.validate(asks("mine"))
+    for asked, message in (
+        (asks("theirs"), "node requested token bound to a pod scheduled on a different node"),
+        (asks("mine", uid="x"), "does not match the UID in record"),
+        (asks("mine", kind="Secret"), "node requested token not bound to a pod"),
+    ):
+        with pytest.raises(StatusError, match=message):
+            await chain.validate(asked)
+
+
+# PodSecurity
+
+
+def levels(**modes: str) -> Object:
+    return namespace(labels={f"pod-security.kubernetes.io/{mode}": name for mode, name in modes.items()})
+
+
+async def test_restricted_says_all_that_is_wrong() -> None:
+    chain, _ = make(levels(enforce="restricted"))
+    error = await refused(chain, request(pod()))
+    assert error.message == (
+        'pods "p" is forbidden: violates PodSecurity "restricted:latest": '
+        'allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), '
+        'unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), '
+        'runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), '
+        'seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or '
+        '"Localhost")'
+    )
+
+
+async def test_a_restricted_pod_passes() -> None:
+    chain, _ = make(levels(enforce="restricted"))
+    one = pod(securityContext={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}})
+    one["spec"]["containers"][0]["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    await run(chain, request(one))
+
+
+@pytest.mark.parametrize(
+    ("spec", "container", "message"),
+    [
+        ({"hostNetwork": True, "hostPID": True}, {}, "host namespaces (hostNetwork=true, hostPID=true)"),
+        ({}, {"securityContext": {"privileged": True}},
+         'privileged (container "c" must not set securityContext.privileged=true)'),
+        ({}, {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}},
+         'non-default capabilities (container "c" must not include "NET_ADMIN" in securityContext.capabilities.add)'),
+        ({"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}, {}, 'hostPath volumes (volume "h")'),
+        ({}, {"ports": [{"containerPort": 80, "hostPort": 80}]}, 'hostPort (container "c" uses hostPort 80)'),
+    ],
+)  # fmt: skip
+async def test_baseline(spec: Object, container: Object, message: str) -> None:
+    chain, _ = make(levels(enforce="baseline"))
+    one = pod(**spec)
+    one["spec"]["containers"][0].update(container)
+    error = await refused(chain, request(one))
+    assert error.message == f'pods "p" is forbidden: violates PodSecurity "baseline:latest": {message}'
+
+
+async def test_a_template_is_warned_of_and_not_refused() -> None:
+    chain, _ = make(levels(enforce="baseline", warn="baseline"))
+    deployments = resources.get("deployments", "apps")
+    spec = {"template": {"metadata": {}, "spec": {"hostNetwork": True, "containers": [{"name": "c"}]}}}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta("d"), "spec": spec}
+    asked = await run(chain, request(deployment, resource=deployments))
+    assert asked.warnings == [
+        'would violate PodSecurity "baseline:latest": host namespaces (hostNetwork=true)'
+    ]
+
+
+async def test_labels_that_cannot_be_read_are_refused() -> None:
+    chain, _ = make()
+    space = namespace("x", labels={"pod-security.kubernetes.io/enforce": "strict"})
+    error = await refused(chain, request(space, resource=resources.get("namespaces")))
+    assert error.code == 422
+    assert 'Invalid value: "strict": must be one of privileged, baseline, restricted' in error.message
+
+
+async def test_raising_the_level_names_the_pods_that_violate_it() -> None:
+    chain, _ = make(pod(hostNetwork=True), pod("q", hostNetwork=True))
+    asked = request(
+        levels(enforce="baseline"), "UPDATE", resource=resources.get("namespaces"), old=namespace()
+    )
+    assert (await run(chain, asked)).warnings == [
+        'existing pods in namespace "default" violate the new PodSecurity enforce level "baseline:latest"',
+        "p (and 1 other pod): host namespaces",
+    ]
+
+
+# Privilege escalation
+
+
+async def test_nobody_grants_more_than_he_has() -> None:
+    group = "rbac.authorization.k8s.io"
+    role = {
+        "apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta("own"),
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
+    }  # fmt: skip
+    binding = {
+        "apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": meta("own"),
+        "subjects": [{"kind": "User", "name": "jane"}], "roleRef": {"kind": "Role", "name": "own"},
+    }  # fmt: skip
+    chain, _ = make(role, binding)
+    jane = User("jane", groups=("system:authenticated",))
+    roles, bindings = resources.get("roles", group), resources.get("rolebindings", group)
+    same = {**role, "metadata": meta("same")}
+    await run(chain, request(same, resource=roles, user=jane))
+    more = {**same, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "delete"]}]}
+    error = await refused(chain, request(more, resource=roles, user=jane))
+    assert error.message == (
+        'roles.rbac.authorization.k8s.io "same" is forbidden: user "jane" (groups=["system:authenticated"]) is '
+        "attempting to grant RBAC permissions not currently held:\n"
+        '{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}'
+    )
+    missing = {**binding, "metadata": meta("b"), "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"}}
+    error = await refused(chain, request(missing, resource=bindings, user=jane))
+    assert (error.code, error.message) == (
+        404,
+        'clusterrole.rbac.authorization.k8s.io "cluster-admin" not found',
+    )
+    await run(chain, request({**binding, "metadata": meta("b")}, resource=bindings, user=jane))
+
+
+async def test_a_request_that_concerns_nobody_costs_no_look_up() -> None:
+    chain, reader = make()
+    reader.objects.clear()
+    config = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
+    await run(chain, request(config, "UPDATE", resource=resources.get("nodes"), old=config))
