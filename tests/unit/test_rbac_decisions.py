@@ -10,7 +10,7 @@ from objectreader import ObjectReader, pod
 from apimachinery import resources
 from apiserver import rbac, rbac_defaults
 from apiserver.authz import Authorizer, denial
-from apiserver.rbac import Rule, RoleIndex
+from apiserver.rbac import RoleIndex, Rule
 from apiserver.request import Attributes, Object, User
 
 API = "rbac.authorization.k8s.io/v1"
