@@ -37,10 +37,9 @@ ensure_python() {
   wanted=$(sha256sum "$root/pyproject.toml")
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     say "installing the package and its dependencies${extra:+ ($extra)}"
-    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$root${extra:+[$extra]}" 2>&1 \
-      | grep -v '^WARNING' || true
-    "$root/.venv/bin/python" -c 'import aiohttp, aetcd, docker, numpy, orjson, pydantic' \
-      || fail "pip could not install the dependencies"
+    local log=$root/.venv/install.log
+    "$root/.venv/bin/python" -m pip install --disable-pip-version-check -e "$root${extra:+[$extra]}" >"$log" 2>&1 \
+      || fail "pip could not install the dependencies: $(grep -i error "$log" | tail -n 1) (all of it: $log)"
     printf '%s' "$wanted" >"$stamp"
   fi
 }
