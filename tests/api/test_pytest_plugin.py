@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -40,10 +39,8 @@ def test_each_test_has_a_namespace_of_its_own(core: Any, kube_namespace: str) ->
     assert core.list_namespaced_config_map(kube_namespace).items == []
 
 
-def test_the_server_starts_in_under_a_second_or_says_how_long(tmp_path: Any, record_property: Any) -> None:
+def test_a_server_starts_and_stops_cleanly(tmp_path: Any) -> None:
     server = KubeServer(tmp_path)
-    began = time.monotonic()
     server.start()
-    record_property("start_seconds", time.monotonic() - began)
     server.stop()
     assert "Traceback" not in server.log("apiserver")
