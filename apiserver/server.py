@@ -35,6 +35,7 @@ EVENT_TTL = 3600
 SHUTDOWN_SECONDS = 5.0
 REPAIR_SECONDS = 180.0
 
+_IP_FREEBIND = 15  # linux/in.h; the socket module does not name it
 
 class ApiServer:
     """`async with ApiServer(config)`: serving until left. `url` is where the first address answers."""
@@ -137,7 +138,8 @@ class ApiServer:
         loop = asyncio.get_running_loop()
 
         def request(*parts: Any) -> web.BaseRequest:
-            return web.BaseRequest(*parts, loop, client_max_size=MAX_BODY)
+            message, payload, protocol, writer, task = parts
+            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
 
         server = ConnectionServer(dispatcher, request_factory=request, access_log=None, keepalive_timeout=300)
         runner = self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -216,6 +218,9 @@ def _listen(config: ServerConfig) -> list[socket.socket]:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET:
+            # The pod network's bridge, whose address this may be, comes and goes with the nodes' agents.
+            sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         sock.bind((address, port))
         port = sock.getsockname()[1]
         sockets.append(sock)
