@@ -75,7 +75,7 @@ class Dispatcher:
         try:
             accept = request.headers.get("Accept", "")
             if accept and accept != negotiation.JSON and accept != "*/*":
-                media = negotiation.accept(accept) if info.plural or info.prefix == "" else _lenient(accept)
+                media = negotiation.accept(accept) if info.plural else _lenient(accept)
             response = await self._serve(request, info, media)
         except StatusError as problem:
             response = respond.error(problem, Media(media.yaml))

@@ -130,7 +130,8 @@ async def _apply(http: Exchange, call: Call, body: bytes) -> web.StreamResponse:
         if document["metadata"].get("uid"):
             raise errors.conflict(
                 resource.plural, info.name,
-                f"uid mismatch: the provided object specified uid {document['metadata']['uid']}, and no existing object was found",
+                "uid mismatch: the provided object specified uid "
+                f"{document['metadata']['uid']}, and no existing object was found",
                 resource.group,
             )  # fmt: skip
         return merge(None)

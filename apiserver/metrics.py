@@ -72,7 +72,7 @@ class RequestMetrics:
         registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        registry.register(self)  # type: ignore[arg-type]
+        registry.register(self)
         return bytes(generate_latest(registry))
 
     def collect(self) -> Iterable[Any]:
@@ -83,14 +83,15 @@ class RequestMetrics:
         requests = CounterMetricFamily(
             "apiserver_request", "Requests answered, by verb, resource and code.", labels=[*labels, "code"]
         )
-        for (*names, code), count in self._requests.items():
-            requests.add_metric([_verb(names[0]), *names[1:], str(code)], count)
+        for (*names, code), number in self._requests.items():
+            requests.add_metric([_verb(names[0]), *names[1:], str(code)], number)
         yield requests
         durations = HistogramMetricFamily(
             "apiserver_request_duration_seconds", "Response latency in seconds.", labels=labels
         )
         for series_names, series in self._durations.items():
-            total, buckets = 0.0, []
+            total: float = 0.0
+            buckets: list[tuple[str, float]] = []
             for bound, count in zip((*map(str, BUCKETS), "+Inf"), series, strict=False):
                 total += count
                 buckets.append((bound, total))

@@ -41,7 +41,7 @@ PLAIN = Media()
 
 
 @lru_cache(maxsize=512)
-def accept(header: str, pretty: bool = False) -> Media:
+def accept(header: str) -> Media:
     """The representation for an Accept header. Raises 406 where nothing listed can be made."""
     if not header:
         return PLAIN
@@ -51,10 +51,10 @@ def accept(header: str, pretty: bool = False) -> Media:
         yaml = media_type in (YAML, "application/x-yaml", "text/yaml")
         if not yaml and media_type not in (JSON, "*/*", "application/*"):
             continue
-        given = dict(
-            (key.strip(), value.strip())
+        given = {
+            key.strip(): value.strip()
             for key, _, value in (part.partition("=") for part in parameters.split(";") if part)
-        )
+        }
         kind = given.get("as", "")
         if not kind:
             return Media(yaml)

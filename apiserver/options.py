@@ -198,11 +198,10 @@ def delete_options(query: Query, body: dict[str, Any] | None) -> DeleteOptions:
         grace_text = _one(query, "gracePeriodSeconds")
         if grace_text:
             body["gracePeriodSeconds"] = _int(query, "gracePeriodSeconds")
-        if policy := _one(query, "propagationPolicy"):
-            body["propagationPolicy"] = policy
-        orphan = _bool(query, "orphanDependents")
-        if orphan is not None:
-            body["orphanDependents"] = orphan
+        if asked := _one(query, "propagationPolicy"):
+            body["propagationPolicy"] = asked
+        if (given := _bool(query, "orphanDependents")) is not None:
+            body["orphanDependents"] = given
     if "dryRun" in query:
         body = {**body, "dryRun": query["dryRun"]}
     kind = str(body.get("kind") or "DeleteOptions")
@@ -227,7 +226,7 @@ def delete_options(query: Query, body: dict[str, Any] | None) -> DeleteOptions:
         )
     if grace is not None and grace < 0:
         grace = 1
-    propagation = policy or ""
+    propagation: str = policy or ""
     if orphan is not None:
         propagation = "Orphan" if orphan else "Background"
     return DeleteOptions(

@@ -120,4 +120,4 @@ def _leaf(info: RequestInfo, parts: list[str], at: int) -> None:
 
 def _true(query: Query, key: str) -> bool:
     values = query.get(key)
-    return bool(values) and values[0].lower() not in ("0", "false")
+    return values is not None and values[0].lower() not in ("0", "false")

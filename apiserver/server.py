@@ -37,6 +37,7 @@ REPAIR_SECONDS = 180.0
 
 _IP_FREEBIND = 15  # linux/in.h; the socket module does not name it
 
+
 class ApiServer:
     """`async with ApiServer(config)`: serving until left. `url` is where the first address answers."""
 

@@ -163,8 +163,8 @@ async def _charge(
     """Take a disruption from the pod's budget, if it has one. Raises 429."""
     budgets = registry.backend.find("poddisruptionbudgets", "policy")
     for _ in range(_EVICTION_ATTEMPTS):
-        found = [entry for entry in budgets.cacher.entries(http.info.namespace)]
-        selecting = eviction.budgets_of(pod, [entry.object() for entry in found])
+        entries = budgets.cacher.entries(http.info.namespace)
+        selecting = eviction.budgets_of(pod, [entry.object() for entry in entries])
         if not selecting:
             return wanted
         if len(selecting) > 1:

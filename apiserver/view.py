@@ -14,6 +14,10 @@ from apiserver.registry.registry import Registry
 Object = dict[str, Any]
 
 
+def _same(obj: Object) -> Object:
+    return obj
+
+
 class View:
     """`identity` where the asked version is the stored one, so that stored bytes can be sent as they are."""
 
@@ -23,8 +27,8 @@ class View:
         self.resource = resource
         self.registry = registry
         converters = conversion.converters(resource)
-        self._to, self._from = converters if converters is not None else (None, None)
         self.identity = converters is None
+        self._to, self._from = converters or (_same, _same)
         self._schema: schema.Schema | None = None
 
     @property
@@ -35,13 +39,11 @@ class View:
 
     def stored(self, obj: Object) -> Object:
         """An object of the asked version in the stored one."""
-        return obj if self._to is None else self._to(obj)
+        return self._to(obj)
 
     def converted(self, obj: Object) -> Object:
         """A stored object in the asked version; a Status stays as it is."""
-        if self._from is None or obj.get("kind") == "Status":
-            return obj
-        return self._from(obj)
+        return obj if obj.get("kind") == "Status" else self._from(obj)
 
     def shown(self, value: Entry | Object) -> Object:
         return self.converted(value.object() if isinstance(value, Entry) else value)

@@ -145,9 +145,9 @@ class Allocator:
     async def next_port(self, owner: str, *, dry_run: bool) -> int:
         """Take a free node port. Raises Full."""
         first, last = self._backend.node_ports
-        low = first + band(last - first + 1)
+        low: int = first + band(last - first + 1)
         for _ in range(_TRIES):
-            port = random.randint(low, last)
+            port: int = random.randint(low, last)
             try:
                 await self.take_port(port, owner, dry_run=dry_run)
             except Taken:

@@ -64,7 +64,10 @@ class Identity:
 
 @dataclass(slots=True)
 class Backend:
-    """What all registries share. `find(plural, group)` gives another registry; `admission` is set once the chain, which reads registries, is built."""
+    """What all registries share.
+
+    `find(plural, group)` gives another registry; `admission` is set once the chain, which reads registries, is built.
+    """
 
     store: Store
     identity: Identity

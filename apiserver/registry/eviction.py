@@ -63,9 +63,11 @@ def charged(budget: Object, pod: str, now: datetime) -> Object:
         raise errors.forbidden("poddisruptionbudgets", name, "pdb disruptions allowed is negative", "policy")
     if len(status.get("disruptedPods") or {}) > MAX_DISRUPTED:
         raise errors.forbidden(
-            "poddisruptionbudgets", name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+            "poddisruptionbudgets",
+            name,
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
             "policy",
-        )  # fmt: skip
+        )
     if allowed == 0:
         desired, current = int(status.get("desiredHealthy") or 0), int(status.get("currentHealthy") or 0)
         if current <= desired:

@@ -46,9 +46,10 @@ def _compute(resources: Object | None) -> dict[str, int]:
 def prepare_create(new: Object) -> None:
     """The status of a new pod, and the condition of one that is held back by scheduling gates."""
     spec = new.get("spec") or {}
-    status = new["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    status: Object = {"phase": "Pending", "qosClass": qos_class(spec)}
+    new["status"] = status
     if spec.get("schedulingGates"):
-        status["conditions"] = [  # type: ignore[assignment]
+        status["conditions"] = [
             {
                 "type": "PodScheduled",
                 "status": "False",

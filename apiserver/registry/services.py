@@ -34,9 +34,9 @@ def prepare_update(new: Object, old: Object) -> None:
         for key in ("ipFamilies", "ipFamilyPolicy"):
             if not spec.get(key) and key in before:
                 spec[key] = before[key]
-    if spec.get("clusterIP") and spec.get("clusterIP") != before.get("clusterIP"):
-        if spec.get("clusterIPs") == before.get("clusterIPs"):
-            spec.pop("clusterIPs", None)
+    moved = spec.get("clusterIP") and spec.get("clusterIP") != before.get("clusterIP")
+    if moved and spec.get("clusterIPs") == before.get("clusterIPs"):
+        spec.pop("clusterIPs", None)
     if kind in ("NodePort", "LoadBalancer"):
         _keep_node_ports(spec, before)
     elif was in ("NodePort", "LoadBalancer"):
