@@ -1,0 +1,166 @@
+"""Validation of what extends the API: CustomResourceDefinitions and APIServices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery import names
+from apimachinery.errors import forbidden_field, invalid_value, required
+from apimachinery.validation.admission import client_config
+from apimachinery.validation.fields import IMMUTABLE, Errors, checked, required_enum, service_reference
+
+Object = dict[str, Any]
+
+
+def custom_resource_definition(errs: Errors, obj: Object) -> None:
+    spec = obj.get("spec") or {}
+    naming = spec.get("names") or {}
+    group = spec.get("group") or ""
+    wanted = f"{naming.get('plural') or ''}.{group}"
+    name = (obj.get("metadata") or {}).get("name") or ""
+    if name != wanted:
+        errs.append(invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+    if not group:
+        errs.append(required("spec.group"))
+    else:
+        checked(errs, "spec.group", group, names.dns1123_subdomain)
+        if "." not in group:
+            errs.append(invalid_value("spec.group", group, "should be a domain with at least one dot"))
+    required_enum(errs, "spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
+    for field in ("plural", "singular"):
+        _crd_name(errs, f"spec.names.{field}", naming.get(field) or "", field)
+    for field in ("kind", "listKind"):
+        _crd_name(errs, f"spec.names.{field}", naming.get(field) or "", field)
+    if naming.get("kind") and naming.get("kind") == naming.get("listKind"):
+        text = "kind and listKind may not be the same"
+        errs.append(invalid_value("spec.names.listKind", naming["listKind"], text))
+    for field in ("shortNames", "categories"):
+        for i, value in enumerate(naming.get(field) or ()):
+            checked(errs, f"spec.names.{field}[{i}]", value, names.dns1035_label)
+    _crd_versions(errs, spec)
+    conversion = spec.get("conversion") or {}
+    required_enum(errs, "spec.conversion.strategy", conversion.get("strategy"), ("None", "Webhook"))
+    if conversion.get("strategy") == "Webhook":
+        webhook = conversion.get("webhook")
+        if webhook is None or webhook.get("clientConfig") is None:
+            text = "required when strategy is set to Webhook"
+            errs.append(required("spec.conversion.webhookClientConfig", text))
+        else:
+            client_config(errs, "spec.conversion.webhookClientConfig", webhook["clientConfig"])
+    elif conversion.get("webhook") is not None:
+        text = "should not be set when strategy is not set to Webhook"
+        errs.append(forbidden_field("spec.conversion.webhookClientConfig", text))
+    if spec.get("preserveUnknownFields"):
+        text = "must be false in order to use defaults in the schema"
+        errs.append(invalid_value("spec.preserveUnknownFields", True, text))
+
+
+def _crd_name(errs: Errors, path: str, value: str, field: str) -> None:
+    if not value:
+        errs.append(required(path))
+        return
+    lowered = value.lower() if field in ("kind", "listKind") else value
+    for message in names.dns1035_label(lowered):
+        if lowered != value or field in ("kind", "listKind"):
+            message = f"may have mixed case, but should otherwise match: {message}"
+        errs.append(invalid_value(path, value, message))
+
+
+def _crd_versions(errs: Errors, spec: Object) -> None:
+    versions = spec.get("versions") or []
+    seen: set[str] = set()
+    stored = 0
+    for i, version in enumerate(versions):
+        here = f"spec.versions[{i}]"
+        name = version.get("name") or ""
+        checked(errs, f"{here}.name", name, names.dns1035_label)
+        if name in seen:
+            text = "must contain unique version names"
+            errs.append(invalid_value("spec.versions", name, text))
+        seen.add(name)
+        stored += bool(version.get("storage"))
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is None:
+            errs.append(required(f"{here}.schema.openAPIV3Schema", "schemas are required"))
+        elif schema.get("type") != "object":
+            path = f"{here}.schema.openAPIV3Schema.type"
+            if schema.get("type"):
+                errs.append(invalid_value(path, schema["type"], "must be object at the root"))
+            else:
+                errs.append(required(path, "must not be empty at the root"))
+        for j, column in enumerate(version.get("additionalPrinterColumns") or ()):
+            place = f"{here}.additionalPrinterColumns[{j}]"
+            if not column.get("name"):
+                errs.append(required(f"{place}.name"))
+            required_enum(
+                errs, f"{place}.type", column.get("type"), ("boolean", "date", "integer", "number", "string")
+            )
+            if not column.get("jsonPath"):
+                errs.append(required(f"{place}.jsonPath"))
+    if stored != 1:
+        text = "must have exactly one version marked as storage version"
+        errs.append(invalid_value("spec.versions", versions, text))
+
+
+def update_custom_resource_definition(errs: Errors, new: Object, old: Object) -> None:
+    custom_resource_definition(errs, new)
+    after, before = new.get("spec") or {}, old.get("spec") or {}
+    established = any(
+        c.get("type") == "Established" and c.get("status") == "True"
+        for c in (old.get("status") or {}).get("conditions") or ()
+    )
+    if established:
+        kind, was = (after.get("names") or {}).get("kind"), (before.get("names") or {}).get("kind")
+        if after.get("scope") != before.get("scope"):
+            errs.append(invalid_value("spec.scope", after.get("scope"), IMMUTABLE))
+        if kind != was:
+            errs.append(invalid_value("spec.names.kind", kind, IMMUTABLE))
+    if after.get("group") != before.get("group"):
+        errs.append(invalid_value("spec.group", after.get("group"), IMMUTABLE))
+    plural, was_plural = (after.get("names") or {}).get("plural"), (before.get("names") or {}).get("plural")
+    if plural != was_plural:
+        errs.append(invalid_value("spec.names.plural", plural, IMMUTABLE))
+    versions = {v.get("name") for v in after.get("versions") or ()}
+    for i, stored in enumerate((old.get("status") or {}).get("storedVersions") or ()):
+        if stored not in versions:
+            text = (
+                f"missing from spec.versions; {stored} was previously a storage version, and must remain in "
+                f"spec.versions until a storage migration ensures no data remains persisted in {stored} and removes "
+                f"{stored} from status.storedVersions"
+            )
+            errs.append(invalid_value(f"status.storedVersions[{i}]", stored, text))
+
+
+def api_service(errs: Errors, obj: Object) -> None:
+    spec = obj.get("spec") or {}
+    version, group = spec.get("version") or "", spec.get("group") or ""
+    name = (obj.get("metadata") or {}).get("name") or ""
+    if name != f"{version}.{group}":
+        text = 'must be `spec.version+"."+spec.group`: "' + f'{version}.{group}"'
+        errs.append(invalid_value("metadata.name", name, text))
+    if not version:
+        errs.append(required("spec.version"))
+    if group:
+        checked(errs, "spec.group", group, names.dns1123_subdomain)
+    for field, high in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+        value = spec.get(field) or 0
+        if not 0 < value <= high:
+            errs.append(invalid_value(f"spec.{field}", value, f"must be positive and less than {high}"))
+    service = spec.get("service")
+    if service is None:
+        if spec.get("caBundle"):
+            errs.append(
+                invalid_value("spec.caBundle", "<bytes>", "local APIServices may not have a caBundle")
+            )
+        if spec.get("insecureSkipTLSVerify"):
+            text = "local APIServices may not have insecureSkipTLSVerify"
+            errs.append(invalid_value("spec.insecureSkipTLSVerify", True, text))
+    else:
+        service_reference(errs, "spec.service", service)
+        if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
+            text = "may not be true if caBundle is present"
+            errs.append(invalid_value("spec.insecureSkipTLSVerify", True, text))
+
+
+def update_api_service(errs: Errors, new: Object, old: Object) -> None:
+    api_service(errs, new)

@@ -1,0 +1,246 @@
+"""Checks of single fields. Each adds what is wrong to `errs`, worded as Kubernetes words it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from apimachinery import names
+from apimachinery.errors import FieldError, forbidden_field, invalid_value, not_supported, required
+
+Object = dict[str, Any]
+Errors = list[FieldError]
+NameCheck = Callable[[str], list[str]]
+
+NOT_NEGATIVE = "must be greater than or equal to 0"
+POSITIVE = "must be greater than 0"
+IMMUTABLE = "field is immutable"
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+INT32_MAX = 2**31 - 1
+
+
+def checked(errs: Errors, path: str, value: str, check: NameCheck) -> None:
+    """`value` must satisfy a check of `names`."""
+    for message in check(value):
+        errs.append(invalid_value(path, value, message))
+
+
+def named(errs: Errors, path: str, value: str | None, check: NameCheck) -> None:
+    """`value` must be given and satisfy a check of `names`."""
+    if not value:
+        errs.append(required(path))
+    else:
+        checked(errs, path, value, check)
+
+
+def enum(errs: Errors, path: str, value: Any, supported: Collection[str]) -> None:
+    if value not in supported:
+        errs.append(not_supported(path, "" if value is None else value, sorted(supported)))
+
+
+def required_enum(errs: Errors, path: str, value: Any, supported: Collection[str]) -> None:
+    if not value:
+        errs.append(required(path))
+    elif value not in supported:
+        errs.append(not_supported(path, value, sorted(supported)))
+
+
+def not_negative(errs: Errors, path: str, value: int | None) -> None:
+    if value is not None and value < 0:
+        errs.append(invalid_value(path, value, NOT_NEGATIVE))
+
+
+def positive(errs: Errors, path: str, value: int | None) -> None:
+    if value is not None and value <= 0:
+        errs.append(invalid_value(path, value, POSITIVE))
+
+
+def in_range(errs: Errors, path: str, value: int | None, low: int, high: int) -> None:
+    if value is not None and not low <= value <= high:
+        errs.append(invalid_value(path, value, f"must be between {low} and {high}, inclusive"))
+
+
+def immutable(errs: Errors, path: str, new: Any, old: Any) -> None:
+    """Unset, null and empty are the same here."""
+    if (new or None) != (old or None):
+        errs.append(invalid_value(path, new, IMMUTABLE))
+
+
+def port_number(errs: Errors, path: str, value: int) -> None:
+    if not 1 <= value <= 65535:
+        errs.append(invalid_value(path, value, "must be between 1 and 65535, inclusive"))
+
+
+def port_or_name(errs: Errors, path: str, value: int | str | None) -> None:
+    if isinstance(value, str):
+        for message in names.port_name(value):
+            errs.append(invalid_value(path, value, message))
+    else:
+        port_number(errs, path, value or 0)
+
+
+_PERCENT = re.compile("[0-9]+%", re.ASCII)
+_PERCENT_TEXT = names.regex_message(
+    "a valid percent string must be a numeric string followed by an ending '%'", "[0-9]+%", "1%", "93%"
+)
+
+
+def int_or_percent(errs: Errors, path: str, value: int | str | None) -> None:
+    if isinstance(value, str):
+        if not _PERCENT.fullmatch(value):
+            errs.append(invalid_value(path, value, _PERCENT_TEXT))
+    else:
+        not_negative(errs, path, value)
+
+
+def at_most_all(errs: Errors, path: str, value: int | str | None) -> None:
+    """A percentage must not be above 100."""
+    if isinstance(value, str) and _PERCENT.fullmatch(value) and int(value[:-1]) > 100:
+        errs.append(invalid_value(path, value, "must not be greater than 100%"))
+
+
+IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+def is_ip(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value
+
+
+def ip(errs: Errors, path: str, value: str) -> None:
+    if not is_ip(value):
+        errs.append(invalid_value(path, value, IP_TEXT))
+
+
+def cidr(errs: Errors, path: str, value: str) -> None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        errs.append(invalid_value(path, value, CIDR_TEXT))
+        return
+    if "/" not in value:
+        errs.append(invalid_value(path, value, CIDR_TEXT))
+
+
+def labels(errs: Errors, path: str, values: Mapping[str, str] | None) -> None:
+    for key, value in (values or {}).items():
+        for message in names.qualified_name(key):
+            errs.append(invalid_value(path, key, message))
+        for message in names.label_value(value):
+            errs.append(invalid_value(path, value, message))
+
+
+def label_name(errs: Errors, path: str, value: str) -> None:
+    checked(errs, path, value, names.qualified_name)
+
+
+_SET_TEXT = "must be specified when `operator` is 'In' or 'NotIn'"
+_EXISTS_TEXT = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+_OPERATOR_TEXT = "not a valid selector operator"
+
+
+def label_selector(errs: Errors, path: str, selector: Mapping[str, Any] | None) -> None:
+    if not selector:
+        return
+    labels(errs, f"{path}.matchLabels", selector.get("matchLabels"))
+    for i, expression in enumerate(selector.get("matchExpressions") or ()):
+        here = f"{path}.matchExpressions[{i}]"
+        operator, values = expression.get("operator") or "", expression.get("values") or ()
+        if operator in ("In", "NotIn"):
+            if not values:
+                errs.append(required(f"{here}.values", _SET_TEXT))
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                errs.append(forbidden_field(f"{here}.values", _EXISTS_TEXT))
+        else:
+            errs.append(invalid_value(f"{here}.operator", operator, _OPERATOR_TEXT))
+        label_name(errs, f"{here}.key", expression.get("key") or "")
+        for j, value in enumerate(values):
+            checked(errs, f"{here}.values[{j}]", value, names.label_value)
+
+
+def node_selector(errs: Errors, path: str, selector: Mapping[str, Any]) -> None:
+    """A NodeSelector: terms of label expressions and `metadata.name` fields."""
+    terms = selector.get("nodeSelectorTerms")
+    if not terms:
+        errs.append(required(f"{path}.nodeSelectorTerms", "must have at least one node selector term"))
+    for i, term in enumerate(terms or ()):
+        node_selector_term(errs, f"{path}.nodeSelectorTerms[{i}]", term)
+
+
+def node_selector_term(errs: Errors, path: str, term: Mapping[str, Any]) -> None:
+    for i, expression in enumerate(term.get("matchExpressions") or ()):
+        here = f"{path}.matchExpressions[{i}]"
+        operator, values = expression.get("operator") or "", expression.get("values") or ()
+        if operator in ("In", "NotIn"):
+            if not values:
+                errs.append(required(f"{here}.values", _SET_TEXT))
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                errs.append(forbidden_field(f"{here}.values", _EXISTS_TEXT))
+        elif operator in ("Gt", "Lt"):
+            if len(values) != 1:
+                text = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+                errs.append(required(f"{here}.values", text))
+        else:
+            errs.append(invalid_value(f"{here}.operator", operator, _OPERATOR_TEXT))
+        label_name(errs, f"{here}.key", expression.get("key") or "")
+        if operator in ("In", "NotIn"):
+            for j, value in enumerate(values):
+                checked(errs, f"{here}.values[{j}]", value, names.label_value)
+    for i, expression in enumerate(term.get("matchFields") or ()):
+        here = f"{path}.matchFields[{i}]"
+        if expression.get("operator") not in ("In", "NotIn"):
+            errs.append(invalid_value(f"{here}.operator", expression.get("operator") or "", _OPERATOR_TEXT))
+        elif len(expression.get("values") or ()) != 1:
+            text = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+            errs.append(required(f"{here}.values", text))
+        if expression.get("key") != "metadata.name":
+            text = "not a valid field selector key"
+            errs.append(invalid_value(f"{here}.key", expression.get("key") or "", text))
+
+
+def relative_path(errs: Errors, path: str, value: str) -> None:
+    """A path that stays below where it starts."""
+    if value.startswith("/"):
+        errs.append(invalid_value(path, value, "must be a relative path"))
+    no_backsteps(errs, path, value)
+
+
+def no_backsteps(errs: Errors, path: str, value: str) -> None:
+    if ".." in value.split("/"):
+        errs.append(invalid_value(path, value, "must not contain '..'"))
+
+
+def file_mode(errs: Errors, path: str, value: int | None) -> None:
+    if value is not None and not 0 <= value <= 0o777:
+        text = "must be a number between 0 and 0777 (octal), both inclusive"
+        errs.append(invalid_value(path, value, text))
+
+
+_HTTPS_URL = re.compile(r"https://[^/?#@\s]+(/[^?#\s]*)?")
+
+
+def webhook_url(errs: Errors, path: str, value: str) -> None:
+    if not value.startswith("https://"):
+        text = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
+        errs.append(invalid_value(path, value, text))
+    elif not _HTTPS_URL.fullmatch(value):
+        errs.append(invalid_value(path, value, "host must be specified; desired format: https://host[/path]"))
+
+
+def service_reference(errs: Errors, path: str, reference: Mapping[str, Any]) -> None:
+    """The in-cluster service of a webhook."""
+    for field in ("name", "namespace"):
+        if not reference.get(field):
+            errs.append(required(f"{path}.{field}"))
+    port_number(errs, f"{path}.port", reference.get("port", 443))
+    where = reference.get("path")
+    if where and not where.startswith("/"):
+        errs.append(invalid_value(f"{path}.path", where, "must start with a '/'"))
