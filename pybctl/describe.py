@@ -13,7 +13,11 @@ from . import target
 from .get import event_row
 from .terminal import coloured, table
 
-_HIDDEN = frozenset(("managedFields", "name", "namespace", "labels", "annotations", "uid"))
+# Their keys are the user's own words, or a field's.
+_VERBATIM = frozenset(
+    "matchLabels labels annotations data stringData limits requests capacity allocatable nodeSelector selector hard "
+    "used parameters".split()
+)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -32,7 +36,7 @@ def _title(key: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def lines(value: Any, indent: int = 0) -> list[str]:
+def lines(value: Any, indent: int = 0, *, verbatim: bool = False) -> list[str]:
     """An object as indented text: like YAML, without its marks, absent things left out."""
     pad = "  " * indent
     if isinstance(value, dict):
@@ -40,17 +44,28 @@ def lines(value: Any, indent: int = 0) -> list[str]:
         for key, inner in value.items():
             if inner in (None, "", [], {}):
                 continue
+            title = key if verbatim else _title(key)
             if isinstance(inner, dict | list):
-                found += [f"{pad}{_title(key)}:", *lines(inner, indent + 1)]
+                found += [f"{pad}{title}:", *lines(inner, indent + 1, verbatim=key in _VERBATIM)]
             else:
-                found.append(f"{pad}{_title(key)}: {_scalar(inner, indent)}")
+                found.append(f"{pad}{title}: {_scalar(inner, indent)}")
         return found
     if isinstance(value, list):
         found = []
         for inner in value:
             if isinstance(inner, dict):
-                name = inner.get("name") or inner.get("type") or ""
-                rest = {k: v for k, v in inner.items() if v != name or k not in ("name", "type")}
+                name = str(
+                    inner.get("name")
+                    or inner.get("type")
+                    or inner.get("key")
+                    or inner.get("topologyKey")
+                    or ""
+                )
+                rest = {
+                    k: v
+                    for k, v in inner.items()
+                    if v != name or k not in ("name", "type", "key", "topologyKey")
+                }
                 found += [f"{pad}{name or '-'}:", *lines(rest, indent + 1)]
             else:
                 found.append(f"{pad}{_scalar(inner, indent)}")
