@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from typing import Any
 
 from apimachinery import defaults_pods
@@ -58,12 +57,6 @@ def endpoint_slice(obj: Object) -> None:
 
 
 def secret(obj: Object) -> None:
-    """The type, and `stringData`, which is only a way to write `data`."""
-    plain = obj.pop("stringData", None)
-    if plain:
-        data = obj.setdefault("data", {})
-        for key, value in plain.items():
-            data[key] = binascii.b2a_base64(value.encode(), newline=False).decode()
     if not obj.get("type"):
         obj["type"] = "Opaque"
 
