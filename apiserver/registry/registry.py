@@ -80,7 +80,7 @@ class Registry:
         strat.prepare_create(obj)
         undo = await self.reserve(call, None, obj)
         try:
-            self.refuse(_check("create", resource, obj), obj)
+            self.refuse(validation.create(resource, obj), obj)
             await self.validate(request)
             if call.options.dry_run:
                 await self.check_absent(namespace, meta_["name"])
@@ -213,11 +213,12 @@ class Registry:
         return new
 
     def _validate(self, new: Object, old: Object, subresource: str) -> list[FieldError]:
-        if subresource == "status":
-            return _check("status_update", self.resource, new, old)
         if subresource == "binding":
             return []
-        return _check("update", self.resource, new, old)
+        if subresource == "status":
+            return validation.status_update(self.resource, new, old)
+        check = self.strategy.part_checks.get(subresource)
+        return check(new, old) if check is not None else validation.update(self.resource, new, old)
 
     # Deleting
 
@@ -356,9 +357,3 @@ def success_status(resource: Resource, name: str, uid: str = "") -> Object:
 def replacement(obj: Object) -> Change:
     """The change of a PUT: the body whatever is stored, a fresh copy for each attempt."""
     return lambda _: copy.deepcopy(obj)
-
-
-def _check(operation: str, *arguments: Any) -> list[FieldError]:
-    """The kind's validation for an operation."""
-    function = getattr(validation, operation, None)
-    return function(*arguments) if function is not None else []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import validation
+from apimachinery.errors import FieldError
 from apiserver.registry import certificates, namespaces, pods, secrets, services, workloads
 from apiserver.registry.strategy import Strategy
 
@@ -28,6 +30,17 @@ def _slice_intent(obj: Object) -> Any:
     return obj.get("endpoints"), obj.get("ports"), obj["metadata"].get("labels") or {}
 
 
+def _unchecked(new: Object, old: Object) -> list[FieldError]:
+    """Nothing to check beyond what the part itself restricts."""
+    return []
+
+
+def _ephemeral_containers(new: Object, old: Object) -> list[FieldError]:
+    problems: list[FieldError] = []
+    validation.ephemeral_containers_update(problems, new, old)
+    return problems
+
+
 TABLE: dict[tuple[str, str], Strategy] = {
     ("", "endpoints"): Strategy(create_on_update=True),
     ("", "events"): Strategy(create_on_update=True, garbage_collected=False, lease=3600),
@@ -38,6 +51,7 @@ TABLE: dict[tuple[str, str], Strategy] = {
         prepare_create=namespaces.prepare_create,
         prepare_update=namespaces.prepare_update,
         parts={"finalize": namespaces.finalized},
+        part_checks={"finalize": _unchecked},
     ),
     ("", "nodes"): Strategy(has_status=True, created_status=True),
     ("", "persistentvolumeclaims"): Strategy(
@@ -53,6 +67,7 @@ TABLE: dict[tuple[str, str], Strategy] = {
         returns_deleted=True,
         grace=pods.grace,
         parts={"ephemeralcontainers": pods.only_ephemeral_containers, "resize": pods.only_resources},
+        part_checks={"ephemeralcontainers": _ephemeral_containers, "resize": _unchecked},
     ),
     ("", "podtemplates"): Strategy(generation=True, intent=_whole("template"), returns_deleted=True),
     ("", "replicationcontrollers"): Strategy(has_status=True, initial_status={"replicas": 0}, generation=True),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from apimachinery.errors import FieldError
 from apimachinery.resources import Resource
 
 Object = dict[str, Any]
@@ -17,6 +18,7 @@ PrepareCreate = Callable[[Object], None]
 PrepareUpdate = Callable[[Object, Object], None]
 Grace = Callable[[Object, int | None], int]
 Part = Callable[[Object, Object, str], None]
+Check = Callable[[Object, Object], list[FieldError]]
 
 
 def _nothing(new: Object) -> None:
@@ -35,7 +37,8 @@ class Strategy:
     `generation` counts changes of what `intent` returns (the spec unless said otherwise). `grace` computes the grace
     period in seconds of a deletion, for kinds that are deleted gracefully. `lease` is the life in seconds of objects
     that expire. `labels_by_status` allows metadata labels to change through the status subresource. `parts` are the
-    other subresources that update a part of the object: functions (new, old, now) that undo all other changes.
+    other subresources that update a part of the object: functions (new, old, now) that undo all other changes;
+    `part_checks` validate such updates (new, old) where the object's own validation does not fit.
     """
 
     has_status: bool = False
@@ -54,6 +57,7 @@ class Strategy:
     lease: int = 0
     labels_by_status: bool = True
     parts: Mapping[str, Part] = field(default_factory=dict)
+    part_checks: Mapping[str, Check] = field(default_factory=dict)
 
 
 def for_resource(resource: Resource) -> Strategy:
