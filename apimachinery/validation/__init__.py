@@ -167,7 +167,7 @@ def create(resource: Resource, obj: Object) -> list[FieldError]:
 
 
 def update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
-    """What is wrong with replacing `old` by `new`; the same error is said once."""
+    """What is wrong with replacing `old` by `new`; each error is said once."""
     errs = objectmeta.validate_update(new, old)
     checks = _checks(resource)
     if checks.update is not None:
@@ -195,5 +195,7 @@ def body(group: str, kind: str, obj: Object) -> list[FieldError]:
     return errs
 
 
-#: The ephemeralcontainers subresource of pods.
+#: Updates through subresources: what is wrong is added to a list.
 ephemeral_containers_update = pods.update_ephemeral_containers
+resize_update = pods.update_resize
+approval_update = cluster.update_certificate_status

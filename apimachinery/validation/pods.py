@@ -242,7 +242,7 @@ def _tolerations(errs: Errors, after: Object, before: Object) -> None:
     podscheduling.tolerations(errs, "spec.tolerations", tolerations)
 
 
-_FREE = ("activeDeadlineSeconds", "tolerations", "schedulingGates", "ephemeralContainers")
+_FREE = ("activeDeadlineSeconds", "tolerations", "schedulingGates")
 
 
 def _fixed(spec: Object, before: Object, gated: bool) -> Object:
@@ -323,3 +323,35 @@ def update_ephemeral_containers(errs: Errors, new: Object, old: Object) -> None:
         elif _differences(after, container, ""):
             text = f'existing ephemeral containers "{container.get("name")}" may not be changed\n'
             errs.append(forbidden_field(f"spec.ephemeralContainers[{i}]", text))
+
+
+def update_resize(errs: Errors, new: Object, old: Object) -> None:
+    """The resize subresource: CPU and memory of containers, nothing else, and no other quality of service."""
+    after, before = new.get("spec") or {}, old.get("spec") or {}
+    pod_spec(errs, "spec", after)
+    for field in ("containers", "initContainers"):
+        for i, item in enumerate(after.get(field) or ()):
+            for name in _changed_amounts(item, (before.get(field) or [{}])[i : i + 1]):
+                if name not in ("cpu", "memory"):
+                    text = "only cpu and memory resources are mutable"
+                    errs.append(forbidden_field(f"spec.{field}[{i}].resources", text))
+    if _differences(_unsized(after), _unsized(before), ""):
+        errs.append(forbidden_field("spec", "only cpu and memory resources are mutable"))
+
+
+def _changed_amounts(item: Object, before: list[Object]) -> list[str]:
+    was = (before[0].get("resources") or {}) if before else {}
+    now = item.get("resources") or {}
+    changed = []
+    for field in ("limits", "requests"):
+        a, b = now.get(field) or {}, was.get(field) or {}
+        changed += [name for name in {*a, *b} if a.get(name) != b.get(name)]
+    return sorted(set(changed))
+
+
+def _unsized(spec: Object) -> Object:
+    result = dict(spec)
+    for field in ("containers", "initContainers"):
+        if result.get(field):
+            result[field] = [{**item, "resources": None} for item in result[field]]
+    return result

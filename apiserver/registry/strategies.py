@@ -41,6 +41,12 @@ def _ephemeral_containers(new: Object, old: Object) -> list[FieldError]:
     return problems
 
 
+def _resize(new: Object, old: Object) -> list[FieldError]:
+    problems: list[FieldError] = []
+    validation.resize_update(problems, new, old)
+    return problems
+
+
 TABLE: dict[tuple[str, str], Strategy] = {
     ("", "endpoints"): Strategy(create_on_update=True),
     ("", "events"): Strategy(create_on_update=True, garbage_collected=False, lease=3600),
@@ -67,7 +73,7 @@ TABLE: dict[tuple[str, str], Strategy] = {
         returns_deleted=True,
         grace=pods.grace,
         parts={"ephemeralcontainers": pods.only_ephemeral_containers, "resize": pods.only_resources},
-        part_checks={"ephemeralcontainers": _ephemeral_containers, "resize": _unchecked},
+        part_checks={"ephemeralcontainers": _ephemeral_containers, "resize": _resize},
     ),
     ("", "podtemplates"): Strategy(generation=True, intent=_whole("template"), returns_deleted=True),
     ("", "replicationcontrollers"): Strategy(has_status=True, initial_status={"replicas": 0}, generation=True),
