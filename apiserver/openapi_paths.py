@@ -67,7 +67,9 @@ class _Place:
         self.sub = sub
         self.definition = definition
         self.listed = definition + "List"
-        if sub is not None and sub.kind:
+        if sub is not None and sub.name == "log":
+            self.definition = ""
+        elif sub is not None and sub.kind:
             self.definition = schema.definition_of(sub.api_version, sub.kind)
         group, _, version = resource.api_version.rpartition("/")
         kind = resource.kind
@@ -118,7 +120,12 @@ def _body(place: _Place, verb: str) -> str:
 def _answer(place: _Place, verb: str) -> str:
     if verb == "list":
         return place.listed
-    return _META + "Status" if verb.startswith("delete") else place.definition
+    return _META + "Status" if verb.startswith("delete") and place.definition else place.definition
+
+
+def _schema(prefix: str, definition: str) -> Object:
+    """A reference, or text where there is no definition (logs, streams, proxied answers)."""
+    return {"$ref": prefix + definition} if definition else {"type": "string"}
 
 
 def v3(resource: Resource, definition: str) -> Object:
@@ -131,13 +138,13 @@ def v3(resource: Resource, definition: str) -> Object:
         ]
         if parameters:
             item["parameters"] = parameters
-        reference = {"schema": {"$ref": f"#/components/schemas/{_answer(place, verb)}"}}
+        reference = {"schema": _schema("#/components/schemas/", _answer(place, verb))}
         operation = _operation(place, verb, everywhere)
         operation["parameters"] = [
             {"name": n, "in": "query", "schema": {"type": t, "uniqueItems": True}} for n, t in _QUERY[verb]
         ]
-        if verb in _BODIES:
-            body = {"schema": {"$ref": f"#/components/schemas/{_body(place, verb)}"}}
+        if verb in _BODIES and place.definition:
+            body = {"schema": _schema("#/components/schemas/", _body(place, verb))}
             types: tuple[str, ...] = _PATCHES if verb == "patch" else ("*/*",)
             if verb == "patch" and resource.custom:
                 types = tuple(t for t in _PATCHES if "strategic" not in t)
@@ -167,13 +174,13 @@ def v2(resource: Resource, definition: str) -> Object:
         operation["parameters"] = [
             {"name": n, "in": "query", "type": t, "uniqueItems": True} for n, t in _QUERY[verb]
         ]
-        if verb in _BODIES:
+        if verb in _BODIES and place.definition:
             body: Object = {"name": "body", "in": "body"}
             if not verb.startswith("delete"):
                 body["required"] = True
-            body["schema"] = {"$ref": f"#/definitions/{_body(place, verb)}"}
+            body["schema"] = _schema("#/definitions/", _body(place, verb))
             operation["parameters"].insert(0, body)
-        reference = {"$ref": f"#/definitions/{_answer(place, verb)}"}
+        reference = _schema("#/definitions/", _answer(place, verb))
         operation["responses"] = {c: {"description": t, "schema": reference} for c, t in _codes(verb)}
         item[method] = operation
     return paths
