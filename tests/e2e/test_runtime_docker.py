@@ -95,7 +95,7 @@ async def test_containers_share_the_sandboxs_address_name_and_ipc(runtime: Docke
     pause = await runtime.inspect(sandbox_id)
 
     assert os.readlink(f"/proc/{pause.pid}/ns/ipc") in text
-    assert runtime.network_namespace(pause) == f"/proc/{pause.pid}/ns/net"
+    assert await runtime.network_namespace(pause) == f"/proc/{pause.pid}/ns/net"
 
 
 async def test_labels_tell_whose_a_container_is_after_a_restart(runtime: DockerRuntime) -> None:
