@@ -1,0 +1,223 @@
+"""The proxy subresource of pods, services and nodes: plain HTTP from a client to an address in the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
+from multidict import CIMultiDict
+
+from apimachinery import errors, resources
+from apimachinery.errors import StatusError
+from apiserver.request import Object, Reader, User
+from apiserver.requestinfo import RequestInfo
+from apiserver.streams_nodes import NodeAgents, calls
+
+PODS = resources.get("pods")
+SERVICES = resources.get("services")
+ENDPOINT_SLICES = resources.get("endpointslices", "discovery.k8s.io")
+NODES = resources.get("nodes")
+_HOP_BY_HOP = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+    "upgrade", "host", "content-length", "authorization", "cookie", "accept-encoding",
+})  # fmt: skip
+_CHUNK = 64 * 1024
+_CONNECT_SECONDS = 10.0
+
+
+def parse_name(name: str) -> tuple[str, str, str]:
+    """(scheme, name, port) of `name`, `name:port` or `scheme:name:port`. Raises 400."""
+    parts = name.split(":")
+    match parts:
+        case [only]:
+            return "http", only, ""
+        case [host, port]:
+            return "http", host, port
+        case [scheme, host, port] if scheme in ("http", "https", ""):
+            return scheme or "http", host, port
+    raise errors.bad_request(f'invalid service request "{name}"')
+
+
+class Proxy:
+    """Handlers of the proxy subresources; the caller has authorized the request."""
+
+    def __init__(self, reader: Reader, agents: NodeAgents) -> None:
+        self._reader = reader
+        self._agents = agents
+        self._session: ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def pod(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
+        scheme, name, port = parse_name(info.name)
+        pod = self._reader.get(PODS, info.namespace, name)
+        if pod is None:
+            raise errors.not_found("pods", name)
+        address = (pod.get("status") or {}).get("podIP")
+        if not address:
+            raise errors.service_unavailable(
+                "address not allowed" if address else f"pod {name} has no address yet"
+            )
+        return await self._forward(request, scheme, address, port or _first_port(pod), _rest(request, info))
+
+    async def service(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
+        scheme, name, port = parse_name(info.name)
+        service = self._reader.get(SERVICES, info.namespace, name)
+        if service is None:
+            raise errors.not_found("services", name)
+        slices = [
+            s
+            for s in self._reader.list(ENDPOINT_SLICES, info.namespace)
+            if (s["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == name
+        ]
+        address, target = endpoint_of(service, slices, port)
+        return await self._forward(request, scheme, address, target, _rest(request, info))
+
+    async def node(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
+        """The agent's own figures under `/healthz` and `/stats/summary`; another port is plain HTTP to the node."""
+        scheme, name, port = parse_name(info.name)
+        node = self._reader.get(NODES, "", name)
+        if node is None:
+            raise errors.not_found("nodes", name)
+        rest = _rest(request, info)
+        if port and port != "10250":
+            addresses = (node.get("status") or {}).get("addresses") or ()
+            internal = next((a["address"] for a in addresses if a.get("type") == "InternalIP"), "")
+            if not internal:
+                raise errors.service_unavailable(f"node {name} has no address")
+            return await self._forward(request, scheme, internal, port, rest)
+        path = rest.partition("?")[0].rstrip("/")
+        if request.method != "GET" or path not in ("/healthz", "/stats/summary"):
+            raise StatusError(404, "NotFound", "the server could not find the requested resource")
+        from apiserver import nodeagent_pb2 as pb
+
+        stub = await self._agents.stub(name)
+        async with calls():
+            figures = await stub.Stats(pb.StatsRequest())
+        if path == "/healthz":
+            return web.Response(text="ok")
+        return web.Response(body=orjson.dumps(summary(name, figures)), content_type="application/json")
+
+    async def _forward(
+        self, request: web.BaseRequest, scheme: str, host: str, port: str, rest: str
+    ) -> web.StreamResponse:
+        if self._session is None:
+            # Pods' certificates are their own affair: Kubernetes does not verify them either.
+            self._session = ClientSession(
+                connector=TCPConnector(ssl=False, limit=0),
+                timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                auto_decompress=False,
+            )
+        from yarl import URL
+
+        authority = f"[{host}]" if ":" in host else host
+        url = URL(f"{scheme}://{authority}{':' + port if port else ''}{rest}", encoded=True)
+        headers: CIMultiDict[str] = CIMultiDict()
+        for key, value in request.headers.items():
+            if key.lower() not in _HOP_BY_HOP and not key.lower().startswith("impersonate-"):
+                headers.add(key, value)
+        headers["X-Forwarded-Uri"] = request.raw_path.partition("?")[0]
+        body = _chunks(request) if request.body_exists else None
+        try:
+            async with self._session.request(
+                request.method, url, headers=headers, data=body, allow_redirects=False
+            ) as answer:
+                return await _relay(request, answer)
+        except (ClientError, TimeoutError, OSError) as err:
+            if isinstance(err, ConnectionError) and request.transport is None:
+                raise
+            raise errors.service_unavailable(
+                f"error trying to reach service: {err or type(err).__name__}"
+            ) from err
+
+
+async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_chunked(_CHUNK):
+        yield chunk
+
+
+async def _relay(request: web.BaseRequest, answer: Any) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, reason=answer.reason)
+    for key, value in answer.headers.items():
+        if key.lower() not in _HOP_BY_HOP or key.lower() == "content-length":
+            response.headers.add(key, value)
+    if answer.content_length is None:
+        response.enable_chunked_encoding()
+    await response.prepare(request)
+    try:
+        async for chunk in answer.content.iter_chunked(_CHUNK):
+            await response.write(chunk)
+        await response.write_eof()
+    except (ClientError, OSError, asyncio.IncompleteReadError):
+        # The answer has begun: cutting it short is all that can still be said.
+        response.force_close()
+        if request.transport is not None:
+            request.transport.close()
+    return response
+
+
+def _rest(request: web.BaseRequest, info: RequestInfo) -> str:
+    """What follows `/proxy` in the raw request line, with the query."""
+    path, mark, query = request.raw_path.partition("?")
+    _, _, rest = path.partition(f"/{info.plural}/")
+    rest = rest.partition("/proxy")[2] or "/"
+    return rest + mark + query
+
+
+def _first_port(pod: Object) -> str:
+    for container in pod["spec"].get("containers") or ():
+        for port in container.get("ports") or ():
+            return str(port["containerPort"])
+    return ""
+
+
+def endpoint_of(service: Object, slices: list[Object], port: str) -> tuple[str, str]:
+    """(address, port) of a ready endpoint for a service's port, by name or number. Raises 503 and 400."""
+    declared = (service.get("spec") or {}).get("ports") or ()
+    chosen = next((p for p in declared if port in (p.get("name"), str(p.get("port")))), None)
+    if chosen is None and not port and len(declared) == 1:
+        chosen = declared[0]
+    if chosen is None and not port:
+        chosen = next((p for p in declared if not p.get("name")), None)
+    name = service["metadata"]["name"]
+    if chosen is None:
+        raise errors.service_unavailable(f'no service port "{port}" found for service "{name}"')
+    for one in slices:
+        ports = [p for p in one.get("ports") or () if (p.get("name") or "") == (chosen.get("name") or "")]
+        ready = [e for e in one.get("endpoints") or () if (e.get("conditions") or {}).get("ready", True)]
+        if ports and ready and ready[0].get("addresses"):
+            return str(ready[0]["addresses"][0]), str(ports[0].get("port", ""))
+    raise errors.service_unavailable(f'no endpoints available for service "{name}"')
+
+
+def summary(node: str, figures: Any) -> Object:
+    """The kubelet's /stats/summary from an agent's figures, as far as they go."""
+    from datetime import UTC, datetime
+
+    from apimachinery import meta
+
+    when = meta.rfc3339(datetime.fromtimestamp(figures.time_nanoseconds / 1e9, UTC))
+
+    def usage(cpu: int, memory: int) -> Object:
+        return {
+            "cpu": {"time": when, "usageCoreNanoSeconds": cpu},
+            "memory": {"time": when, "workingSetBytes": memory},
+        }
+
+    return {
+        "node": {"nodeName": node, **usage(figures.cpu_nanoseconds, figures.memory_working_set)},
+        "pods": [
+            {
+                "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+                "containers": [
+                    {"name": c.name, **usage(c.cpu_nanoseconds, c.memory_working_set)} for c in pod.containers
+                ],
+            }
+            for pod in figures.pods
+        ],
+    }

@@ -1,0 +1,57 @@
+"""Where the streaming subresources hang in the dispatcher's table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from apiserver.authz import Authorizer
+from apiserver.dispatch import Dispatcher, Handler
+from apiserver.exchange import Exchange
+from apiserver.pki import ClusterPKI
+from apiserver.request import User
+from apiserver.requestinfo import RequestInfo
+from apiserver.streams import PodStreams
+from apiserver.streams_nodes import Certificates
+from apiserver.streams_proxy import Proxy
+
+_Stream = Callable[[web.BaseRequest, RequestInfo, User], Awaitable[web.StreamResponse]]
+_PROXY_VERBS = ("get", "create", "update", "patch", "delete")
+
+
+def _handler(stream: _Stream) -> Handler:
+    async def handle(http: Exchange) -> web.StreamResponse:
+        return await stream(http.request, http.info, http.user)
+
+    return handle
+
+
+class StreamRoutes:
+    """Puts log, exec, attach, portforward and proxy into the dispatcher; `close` ends what they hold open."""
+
+    def __init__(self, dispatcher: Dispatcher, authorizer: Authorizer, certificates: ClusterPKI) -> None:
+        files = Certificates(
+            certificates.ca_file, certificates.node_client_cert, certificates.node_client_key
+        )
+        self._streams = PodStreams(dispatcher.registries, authorizer, files)
+        self._proxy = Proxy(dispatcher.registries, self._streams.agents)
+        table, pods = dispatcher.subresources, ("", "pods")
+        table[pods, "log", "get"] = _handler(self._streams.log)
+        for name, stream in (
+            ("exec", self._streams.exec),
+            ("attach", self._streams.attach),
+            ("portforward", self._streams.portforward),
+        ):
+            table[pods, name, "get"] = table[pods, name, "create"] = _handler(stream)
+        for plural, stream in (
+            ("pods", self._proxy.pod),
+            ("services", self._proxy.service),
+            ("nodes", self._proxy.node),
+        ):
+            for verb in _PROXY_VERBS:
+                table[("", plural), "proxy", verb] = _handler(stream)
+
+    async def close(self) -> None:
+        await self._proxy.close()
+        await self._streams.close()
