@@ -164,7 +164,7 @@ class Agent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
         assert pod.sandbox is not None
         try:
             reader, writer = await netns.connect(
-                self._view.runtime.network_namespace(pod.sandbox), target.port
+                await self._view.runtime.network_namespace(pod.sandbox), target.port
             )
         except OSError as error:
             await context.abort(

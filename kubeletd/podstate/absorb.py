@@ -32,10 +32,18 @@ def absorb(state: PodState, event: ev.Event, now: float) -> tuple[PodState, list
             return replace(state, failed=(event.reason, event.message), deadline=deadline), []
         case ev.SetUpDone() | ev.SetUpFailed() | ev.TornDown():
             return _setup(state, event, now)
-        case ev.SandboxCreated() | ev.SandboxStarted() | ev.SandboxFailed() | ev.SandboxDied() | ev.SandboxRemoved():
+        case (
+            ev.SandboxCreated()
+            | ev.SandboxStarted()
+            | ev.SandboxFailed()
+            | ev.SandboxDied()
+            | ev.SandboxRemoved()
+        ):
             return _sandbox(state, event, now)
         case ev.Stray():
-            return (state if _known(state, event.id) else replace(state, strays=state.strays | {event.id})), []
+            return (
+                state if _known(state, event.id) else replace(state, strays=state.strays | {event.id})
+            ), []
         case ev.Removed():
             return _removed(state, event, now), []
         case ev.ObjectDeleted():
@@ -83,7 +91,10 @@ def _setup(state: PodState, event: ev.Event, now: float) -> tuple[PodState, list
         case ev.SetUpFailed() if state.setup is Setup.RUNNING:
             failures = state.setup_failures + 1
             return replace(
-                state, setup=Setup.NONE, setup_failures=failures, setup_message=event.message,
+                state,
+                setup=Setup.NONE,
+                setup_failures=failures,
+                setup_message=event.message,
                 setup_retry_at=now + preparation_delay(failures),
             ), [Record("Warning", "FailedMount", event.message)]
         case ev.TornDown() if state.setup is Setup.TEARING:
@@ -105,18 +116,26 @@ def _sandbox(state: PodState, event: ev.Event, now: float) -> tuple[PodState, li
             ), []
         case ev.SandboxStarted() if box.id == event.id and box.step is SandboxStep.STARTING:
             return replace(state, sandbox=replace(box, step=SandboxStep.READY, ready_at=now)), []
-        case ev.SandboxFailed() if box.id == event.id and box.step in (SandboxStep.CREATING, SandboxStep.STARTING):
+        case ev.SandboxFailed() if box.id == event.id and box.step in (
+            SandboxStep.CREATING,
+            SandboxStep.STARTING,
+        ):
             failures = box.failures + 1
             step = SandboxStep.DEAD if event.id else SandboxStep.NONE
             return replace(
                 state,
                 sandbox=replace(
-                    box, step=step, failures=failures, retry_at=now + preparation_delay(failures),
+                    box,
+                    step=step,
+                    failures=failures,
+                    retry_at=now + preparation_delay(failures),
                     message=event.message,
                 ),
             ), [Record("Warning", "FailedCreatePodSandBox", event.message)]
         case ev.SandboxDied() if box.id == event.id and box.step in (
-            SandboxStep.CREATED, SandboxStep.STARTING, SandboxStep.READY,
+            SandboxStep.CREATED,
+            SandboxStep.STARTING,
+            SandboxStep.READY,
         ):
             stable = box.ready_at and now - box.ready_at > SANDBOX_STABLE_AFTER
             failures = 1 if stable else box.failures + 1
@@ -124,7 +143,9 @@ def _sandbox(state: PodState, event: ev.Event, now: float) -> tuple[PodState, li
             told: list[Instruction] = []
             if not state.stopping:
                 told.append(
-                    Record("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+                    Record(
+                        "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
+                    )
                 )
             return replace(
                 state, sandbox=replace(box, step=SandboxStep.DEAD, failures=failures, retry_at=retry_at)
@@ -162,8 +183,17 @@ def _container(state: PodState, event: ev.Event, now: float) -> tuple[PodState, 
                     state if _known(state, event.id) else replace(state, strays=state.strays | {event.id})
                 ), []
             return state.change(
-                event.name, step=Step.CREATED, id=event.id, image_id=event.image_id, failures=0, cancelling=False,
-                spec_hash=event.spec_hash, retry_at=0.0, flip_at=0.0, later_reason="", later_message="",
+                event.name,
+                step=Step.CREATED,
+                id=event.id,
+                image_id=event.image_id,
+                failures=0,
+                cancelling=False,
+                spec_hash=event.spec_hash,
+                retry_at=0.0,
+                flip_at=0.0,
+                later_reason="",
+                later_message="",
             ), []
         case ev.PrepareFailed():
             return _prepare_failed(state, event, now)
@@ -200,7 +230,9 @@ def _container(state: PodState, event: ev.Event, now: float) -> tuple[PodState, 
             return state, []
 
 
-def _prepare_failed(state: PodState, event: ev.PrepareFailed, now: float) -> tuple[PodState, list[Instruction]]:
+def _prepare_failed(
+    state: PodState, event: ev.PrepareFailed, now: float
+) -> tuple[PodState, list[Instruction]]:
     record = state.record(event.name)
     if record.step is not Step.PREPARING or record.attempt != event.attempt:
         return state, []
@@ -208,9 +240,16 @@ def _prepare_failed(state: PodState, event: ev.PrepareFailed, now: float) -> tup
     delay = event.retry_after or preparation_delay(failures)
     flip = min(3.0, delay / 2) if event.later_reason else 0.0
     return state.change(
-        event.name, step=Step.WAITING, cancelling=False, failures=failures, retry_at=now + delay,
-        reason=event.reason, message=event.message, later_reason=event.later_reason,
-        later_message=event.later_message, flip_at=now + flip if flip else 0.0,
+        event.name,
+        step=Step.WAITING,
+        cancelling=False,
+        failures=failures,
+        retry_at=now + delay,
+        reason=event.reason,
+        message=event.message,
+        later_reason=event.later_reason,
+        later_message=event.later_message,
+        flip_at=now + flip if flip else 0.0,
     ), []
 
 
@@ -221,9 +260,16 @@ def _started(state: PodState, event: ev.Started) -> tuple[PodState, list[Instruc
     plan = plan_for(state, event.name)
     hook = plan is not None and plan.post_start
     state = state.change(
-        event.name, step=Step.RUNNING, started_at=event.at, reason="", message="", hook="" if hook else "done",
+        event.name,
+        step=Step.RUNNING,
+        started_at=event.at,
+        reason="",
+        message="",
+        hook="" if hook else "done",
         started=not hook and (plan is None or not plan.startup_probe),
-        ready=plan is None or not plan.readiness_probe, retry_at=0.0, probing="",
+        ready=plan is None or not plan.readiness_probe,
+        retry_at=0.0,
+        probing="",
     )
     return state, [Record("Normal", "Started", "Container started", event.name)]
 
@@ -244,8 +290,13 @@ def _exit(
 ) -> tuple[PodState, list[Instruction]]:
     record = state.record(name)
     end = Ended(
-        id=record.id, exit_code=code, reason=reason, message=message, started_at=record.started_at,
-        finished_at=at, image_id=record.image_id,
+        id=record.id,
+        exit_code=code,
+        reason=reason,
+        message=message,
+        started_at=record.started_at,
+        finished_at=at,
+        image_id=record.image_id,
     )
     told: list[Instruction] = [StopProbes(name)] if record.probing else []
     record = ended(replace(record, probing=""), end, plan_for(state, name), state.plan)

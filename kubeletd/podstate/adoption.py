@@ -21,9 +21,7 @@ def epoch(time: str | None) -> float:
     return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp() if time else 0.0
 
 
-def adopt(
-    plan: PodPlan, found: Iterable[ContainerState], status: Mapping[str, Any], now: float
-) -> PodState:
+def adopt(plan: PodPlan, found: Iterable[ContainerState], status: Mapping[str, Any], now: float) -> PodState:
     """Where the pod stands. `found` are its containers, inspected; `status` is the API's, perhaps old."""
     sandboxes: list[ContainerState] = []
     by_name: dict[str, list[ContainerState]] = {}
@@ -42,7 +40,9 @@ def adopt(
     for container_plan in plan.containers:
         name = container_plan.name
         if name in by_name:
-            records[name], other = _from_containers(container_plan, by_name[name], reported.get(name, {}), plan)
+            records[name], other = _from_containers(
+                container_plan, by_name[name], reported.get(name, {}), plan
+            )
             strays |= other
         elif name in reported:
             records[name] = _from_status(container_plan, reported[name], plan, now)
@@ -67,7 +67,9 @@ def _sandbox(found: list[ContainerState]) -> tuple[Sandbox, set[str]]:
     if not found:
         return Sandbox(), set()
     newest = max(found, key=lambda c: (c.status == "running", c.identity.attempt))
-    step = {"running": SandboxStep.READY, "created": SandboxStep.DEAD, "exited": SandboxStep.DEAD}[newest.status]
+    step = {"running": SandboxStep.READY, "created": SandboxStep.DEAD, "exited": SandboxStep.DEAD}[
+        newest.status
+    ]
     box = Sandbox(step=step, id=newest.id, ip=newest.ip, attempt=newest.identity.attempt)
     return box, {c.id for c in found if c is not newest}
 
@@ -103,10 +105,11 @@ def _from_containers(
     newest, older = found[-1], found[:-1]
     ran = [c for c in older if c.status == "exited"]
     attempt = newest.identity.attempt
+    same_run = str(reported.get("containerID") or "").endswith(newest.id)
     record = ContainerRecord(
         attempt=attempt,
         id=newest.id,
-        image_id=newest.image_id,
+        image_id=(reported.get("imageID") if same_run else "") or newest.image_id,
         spec_hash=newest.identity.spec_hash,
         started_at=newest.started_at,
         previous=end_of(ran[-1]) if ran else None,
@@ -115,7 +118,6 @@ def _from_containers(
         backoff_at=newest.created_at if attempt else 0.0,
     )
     if newest.status == "running":
-        same_run = str(reported.get("containerID", "")).endswith(newest.id)
         record = replace(
             record,
             step=Step.RUNNING,

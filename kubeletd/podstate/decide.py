@@ -88,7 +88,9 @@ def _give_up_late(turn: _Turn) -> None:
 
 
 def _done(plan: ContainerPlan, record: ContainerRecord) -> bool:
-    return record.step is Step.EXITED and record.ended is not None and not restarts(plan, record.ended.exit_code)
+    return (
+        record.step is Step.EXITED and record.ended is not None and not restarts(plan, record.ended.exit_code)
+    )
 
 
 def _finish(turn: _Turn) -> None:
@@ -295,7 +297,11 @@ def _flip(turn: _Turn) -> None:
     for name, record in turn.every_record():
         if record.flip_at and turn.now >= record.flip_at:
             turn.state = turn.state.change(
-                name, reason=record.later_reason, message=record.later_message, flip_at=0.0, later_reason="",
+                name,
+                reason=record.later_reason,
+                message=record.later_message,
+                flip_at=0.0,
+                later_reason="",
                 later_message="",
             )
 

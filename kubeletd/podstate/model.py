@@ -77,7 +77,9 @@ class ContainerRecord:
     backoff: float = 0.0  # seconds the next restart waits; 0 before the first restart
     backoff_at: float = 0.0  # when `backoff` was last changed
     stop: Stop | None = None
-    stop_reason: str = ""  # why a running container is to be stopped though the pod goes on: what the event says
+    stop_reason: str = (
+        ""  # why a running container is to be stopped though the pod goes on: what the event says
+    )
     stop_grace: int | None = None
     cancelling: bool = False
     completed: bool = False  # init container: succeeded in this sandbox

@@ -99,7 +99,8 @@ def _container(container: Mapping[str, Any], kind: ContainerKind, pod_policy: st
         rules=_rules(container),
         startup_probe=bool(startup) and kind in ("sidecar", "container"),
         readiness_probe=bool(container.get("readinessProbe")) and kind in ("sidecar", "container"),
-        post_start=bool((container.get("lifecycle") or {}).get("postStart")) and kind in ("sidecar", "container"),
+        post_start=bool((container.get("lifecycle") or {}).get("postStart"))
+        and kind in ("sidecar", "container"),
         startup_grace=(startup or {}).get("terminationGracePeriodSeconds"),
         liveness_grace=(liveness or {}).get("terminationGracePeriodSeconds"),
     )

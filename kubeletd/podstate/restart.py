@@ -39,8 +39,20 @@ def ended(record: ContainerRecord, end: Ended, plan: ContainerPlan | None, pod: 
     if backoff and end.finished_at - record.backoff_at > FORGET_AFTER:
         backoff = 0.0
     record = replace(
-        record, step=Step.EXITED, ended=end, stop=None, ready=False, started=False, hook="", backoff=backoff,
-        reason="", message="", later_reason="", later_message="", flip_at=0.0, retry_at=0.0,
+        record,
+        step=Step.EXITED,
+        ended=end,
+        stop=None,
+        ready=False,
+        started=False,
+        hook="",
+        backoff=backoff,
+        reason="",
+        message="",
+        later_reason="",
+        later_message="",
+        flip_at=0.0,
+        retry_at=0.0,
     )
     if plan is None or not restarts(plan, end.exit_code):
         completed = plan is not None and plan.kind == "init" and end.exit_code == 0
@@ -52,8 +64,13 @@ def ended(record: ContainerRecord, end: Ended, plan: ContainerPlan | None, pod: 
     retry_at = end.finished_at + backoff
     if end.reason in ("StartError", "ContainerCannotRun"):
         return replace(
-            record, reason="RunContainerError", message=end.message, later_reason="CrashLoopBackOff",
-            later_message=message, flip_at=end.finished_at + SHOW_ERROR_FOR, retry_at=retry_at,
+            record,
+            reason="RunContainerError",
+            message=end.message,
+            later_reason="CrashLoopBackOff",
+            later_message=message,
+            flip_at=end.finished_at + SHOW_ERROR_FOR,
+            retry_at=retry_at,
         )
     return replace(record, reason="CrashLoopBackOff", message=message, retry_at=retry_at)
 
@@ -67,9 +84,21 @@ def next_run(record: ContainerRecord, now: float) -> ContainerRecord:
 def again(record: ContainerRecord) -> ContainerRecord:
     """An ended container's record, waiting for another run, without back-off."""
     return replace(
-        record, step=Step.WAITING, attempt=record.attempt + 1, id="", ended=None, previous=record.ended,
-        dead=(*record.dead, record.id), started_at=0.0, completed=False, flip_at=0.0, later_reason="",
-        later_message="", retry_at=0.0, failures=0, probing="",
+        record,
+        step=Step.WAITING,
+        attempt=record.attempt + 1,
+        id="",
+        ended=None,
+        previous=record.ended,
+        dead=(*record.dead, record.id),
+        started_at=0.0,
+        completed=False,
+        flip_at=0.0,
+        later_reason="",
+        later_message="",
+        retry_at=0.0,
+        failures=0,
+        probing="",
     )
 
 

@@ -278,8 +278,9 @@ class DockerRuntime(DockerProcesses, DockerImages):
                 return
             raise failure(error, container_id) from error
 
-    def network_namespace(self, sandbox: ContainerState) -> str:
-        return f"/proc/{sandbox.pid}/ns/net" if sandbox.pid else ""
+    async def network_namespace(self, sandbox: ContainerState) -> str:
+        pid = sandbox.pid or (await self.inspect(sandbox.id)).pid
+        return f"/proc/{pid}/ns/net" if pid else ""
 
 
 def _event(entry: dict[str, Any]) -> RuntimeEvent | None:

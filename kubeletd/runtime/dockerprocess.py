@@ -39,7 +39,9 @@ class DockerProcesses:
     async def exec_sync(
         self, container_id: str, command: tuple[str, ...], timeout: float, limit: int = 10240
     ) -> ExecResult:
-        exec_id = await self._exec_create(container_id, command, stdin=False, tty=False, stdout=True, stderr=True)
+        exec_id = await self._exec_create(
+            container_id, command, stdin=False, tty=False, stdout=True, stderr=True
+        )
         output = bytearray()
         try:
             async with asyncio.timeout(timeout or None):
@@ -57,7 +59,14 @@ class DockerProcesses:
         return ExecResult(code, bytes(output))
 
     async def _exec_create(
-        self, container_id: str, command: tuple[str, ...], *, stdin: bool, tty: bool, stdout: bool, stderr: bool
+        self,
+        container_id: str,
+        command: tuple[str, ...],
+        *,
+        stdin: bool,
+        tty: bool,
+        stdout: bool,
+        stderr: bool,
     ) -> str:
         body = {
             "AttachStdin": stdin,
@@ -72,7 +81,9 @@ class DockerProcesses:
             raise failure(error, container_id) from error
         return str(answer["Id"])
 
-    async def _exec_start(self, exec_id: str, *, tty: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _exec_start(
+        self, exec_id: str, *, tty: bool
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
             return await self._engine.endpoint.open(
                 "POST", f"/exec/{exec_id}/start", body={"Detach": False, "Tty": tty}, upgrade=True
@@ -165,7 +176,9 @@ class DockerProcesses:
         if options.since:
             query["since"] = f"{options.since:.9f}"
         try:
-            reader, writer = await self._engine.endpoint.open("GET", f"/containers/{container_id}/logs", query)
+            reader, writer = await self._engine.endpoint.open(
+                "GET", f"/containers/{container_id}/logs", query
+            )
         except EngineError as error:
             raise failure(error, container_id) from error
         try:
@@ -187,6 +200,8 @@ class DockerProcesses:
         # cgroup v1 counts the children in total_*, v2 in the plain name.
         inactive = details.get("total_inactive_file", details.get("inactive_file", 0))
         return Usage(
-            cpu_nanoseconds=int(((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0),
+            cpu_nanoseconds=int(
+                ((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0
+            ),
             memory_working_set=max(0, int(memory.get("usage") or 0) - int(inactive)),
         )

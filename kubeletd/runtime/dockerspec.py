@@ -244,7 +244,9 @@ def epoch(time: str) -> float:
     if match is None:
         raise ValueError(f"not a time: {time!r}")
     seconds, fraction, zone = match.groups()
-    return datetime.fromisoformat(seconds + zone.replace("Z", "+00:00")).timestamp() + float(f"0{fraction or '.0'}")
+    return datetime.fromisoformat(seconds + zone.replace("Z", "+00:00")).timestamp() + float(
+        f"0{fraction or '.0'}"
+    )
 
 
 def address(networks: Mapping[str, Any] | None) -> str:

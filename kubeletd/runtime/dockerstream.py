@@ -79,11 +79,16 @@ class Endpoint:
             if status >= 400:
                 # An upgrade request is 1.1: the connection would stay open behind the error's few bytes.
                 length = next(
-                    (int(v) for k, _, v in (h.partition(":") for h in head.splitlines())
-                     if k.lower() == "content-length"),
+                    (
+                        int(v)
+                        for k, _, v in (h.partition(":") for h in head.splitlines())
+                        if k.lower() == "content-length"
+                    ),
                     -1,
                 )
-                text = (await reader.readexactly(length) if length >= 0 else await reader.read(_CHUNK)).decode()
+                text = (
+                    await reader.readexactly(length) if length >= 0 else await reader.read(_CHUNK)
+                ).decode()
                 raise EngineError(status, _message(text))
         except (OSError, asyncio.IncompleteReadError) as error:
             writer.close()

@@ -199,7 +199,9 @@ class ContainerSpec:
     stop_signal: str = ""
     log_max_bytes: int = 10 * 1024 * 1024
     log_max_files: int = 5
-    annotations: Mapping[str, str] = field(default_factory=dict)  # the pod's: what the simulated runtime acts on
+    annotations: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the pod's: what the simulated runtime acts on
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +371,13 @@ class Runtime(Protocol):
         ...
 
     async def exec(
-        self, container_id: str, command: tuple[str, ...], *, stdin: bool, tty: bool, stdout: bool = True,
+        self,
+        container_id: str,
+        command: tuple[str, ...],
+        *,
+        stdin: bool,
+        tty: bool,
+        stdout: bool = True,
         stderr: bool = True,
     ) -> ProcessStream: ...
 
@@ -395,8 +403,6 @@ class Runtime(Protocol):
 
     async def remove_image(self, image_id: str) -> None: ...
 
-    def network_namespace(self, sandbox: ContainerState) -> str:
+    async def network_namespace(self, sandbox: ContainerState) -> str:
         """A path (`/proc/<pid>/ns/net`) for entering the pod's network, "" for the host's own."""
         ...
-
-

@@ -30,7 +30,7 @@ def _amd64() -> bytes:
         "0f05"  # syscall
         "83f811"  # cmp eax, 17 (SIGCHLD)
     )
-    leave = bytes.fromhex("31ff" "b83c000000" "0f05")  # exit(0)
+    leave = bytes.fromhex("31ffb83c0000000f05")  # exit(0)
     reap = bytes.fromhex(
         "b83d000000"  # mov eax, 61 (wait4)
         "48c7c7ffffffff"  # mov rdi, -1
@@ -40,13 +40,17 @@ def _amd64() -> bytes:
         "0f05"  # syscall
         "85c0"  # test eax, eax
     )
-    block = b"\x68" + struct.pack("<i", _SIGNALS) + bytes.fromhex(  # push the signal set
-        "b80e000000"  # mov eax, 14 (rt_sigprocmask)
-        "31ff"  # xor edi, edi (SIG_BLOCK)
-        "4889e6"  # mov rsi, rsp
-        "31d2"  # xor edx, edx
-        "41ba08000000"  # mov r10d, 8
-        "0f05"  # syscall
+    block = (
+        b"\x68"
+        + struct.pack("<i", _SIGNALS)
+        + bytes.fromhex(  # push the signal set
+            "b80e000000"  # mov eax, 14 (rt_sigprocmask)
+            "31ff"  # xor edi, edi (SIG_BLOCK)
+            "4889e6"  # mov rsi, rsp
+            "31d2"  # xor edx, edx
+            "41ba08000000"  # mov r10d, 8
+            "0f05"  # syscall
+        )
     )
     # wait: …; je reap; test eax, eax; js wait; exit; reap: …; jg reap; jmp wait
     retry = b"\x85\xc0" + b"\x78" + struct.pack("b", -(len(wait) + 2 + 4))
@@ -67,7 +71,12 @@ def _arm64() -> bytes:
         mov(0, _SIGNALS & 0xFFFF),
         0xF2A00000 | _SIGNALS >> 16 << 5,  # movk x0, #high, lsl #16
         0xF90003E0,  # str x0, [sp]
-        mov(0, 0), sp_to | 1, mov(2, 0), mov(3, 8), mov(8, 135), svc,  # rt_sigprocmask
+        mov(0, 0),
+        sp_to | 1,
+        mov(2, 0),
+        mov(3, 8),
+        mov(8, 135),
+        svc,  # rt_sigprocmask
     ]
     wait = [sp_to | 0, mov(1, 0), mov(2, 0), mov(3, 8), mov(8, 137), svc, 0x7100441F]  # …; cmp w0, #17
     leave = [mov(0, 0), mov(8, 93), svc]
@@ -89,7 +98,9 @@ def program(architecture: str) -> bytes:
     header = ident + struct.pack(
         "<HHIQQQIHHHHHH", 2, machine, 1, _BASE + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0
     )
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x10000)  # PT_LOAD, readable, executable
+    segment = struct.pack(
+        "<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x10000
+    )  # PT_LOAD, readable, executable
     return header + segment + code
 
 
@@ -121,7 +132,8 @@ def image(architecture: str) -> tuple[str, bytes]:
     ).encode()
     config_name = hashlib.sha256(config).hexdigest() + ".json"
     manifest = json.dumps(
-        [{"Config": config_name, "RepoTags": [name], "Layers": [f"{layer_id}/layer.tar"]}], separators=(",", ":")
+        [{"Config": config_name, "RepoTags": [name], "Layers": [f"{layer_id}/layer.tar"]}],
+        separators=(",", ":"),
     ).encode()
     return name, _tar(
         {

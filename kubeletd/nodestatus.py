@@ -1,0 +1,168 @@
+"""The Node object of this agent: labels, capacity, addresses, conditions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from apimachinery import quantity
+from kubeletd.images import node_images
+from kubeletd.runtime.interface import EngineInfo, Image
+from kubeletd.status import rfc3339
+
+VERSION = "v1.36.0"
+ENDPOINT_ANNOTATION = "pybernetes.io/agent-endpoint"
+DEFAULT_PODS = "110"
+_HEALTHY = (
+    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What the node's operator chose. `capacity` overrides what the machine has."""
+
+    name: str
+    capacity: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: Sequence[Mapping[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFindings:
+    """What was found out. `trouble` is why the node is not ready; empty if it is."""
+
+    engine: EngineInfo
+    address: str = ""
+    endpoint: str = ""
+    trouble: str = ""
+    disk: int = 0
+    boot_id: str = ""
+    images: Sequence[Image] = ()
+
+
+def parse_taint(text: str) -> dict[str, str]:
+    """`key=value:Effect` or `key:Effect`. Raises ValueError."""
+    pair, colon, effect = text.rpartition(":")
+    if not colon or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+        raise ValueError(
+            f"invalid taint {text!r}: expected key[=value]:NoSchedule|PreferNoSchedule|NoExecute"
+        )
+    key, _, value = pair.partition("=")
+    return {"key": key, "value": value, "effect": effect} if value else {"key": key, "effect": effect}
+
+
+def labels(settings: NodeSettings, engine: EngineInfo) -> dict[str, str]:
+    own = {
+        "beta.kubernetes.io/arch": engine.architecture,
+        "beta.kubernetes.io/os": engine.operating_system,
+        "kubernetes.io/arch": engine.architecture,
+        "kubernetes.io/hostname": settings.name,
+        "kubernetes.io/os": engine.operating_system,
+    }
+    return {**own, **settings.labels}
+
+
+def node_object(settings: NodeSettings, findings: NodeFindings, now: float) -> dict[str, Any]:
+    """The Node as it is registered."""
+    spec: dict[str, Any] = {"taints": [dict(taint) for taint in settings.taints]} if settings.taints else {}
+    annotations = {ENDPOINT_ANNOTATION: findings.endpoint} if findings.endpoint else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": settings.name,
+            "labels": labels(settings, findings.engine),
+            "annotations": annotations,
+        },
+        "spec": spec,
+        "status": node_status(settings, findings, {}, now),
+    }
+
+
+def capacity(settings: NodeSettings, findings: NodeFindings) -> dict[str, str]:
+    """Canonical quantities; memory as the machine reports it, in Ki."""
+    found = {
+        "cpu": str(findings.engine.cpus),
+        "memory": f"{findings.engine.memory // 1024}Ki",
+        "pods": DEFAULT_PODS,
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+    }
+    if findings.disk:
+        found["ephemeral-storage"] = f"{findings.disk // 1024}Ki"
+    given = {name: quantity.canonical(text) for name, text in settings.capacity.items()}
+    return dict(sorted({**found, **given}.items()))
+
+
+def node_status(
+    settings: NodeSettings, findings: NodeFindings, old: Mapping[str, Any], now: float
+) -> dict[str, Any]:
+    """The whole status. `old` is the reported one, whose transition times are kept where nothing changed."""
+    engine = findings.engine
+    amounts = capacity(settings, findings)
+    addresses = [{"type": "Hostname", "address": settings.name}]
+    if findings.address:
+        addresses.insert(0, {"type": "InternalIP", "address": findings.address})
+    port = int(findings.endpoint.rpartition(":")[2]) if findings.endpoint else 0
+    return {
+        "addresses": addresses,
+        "allocatable": amounts,
+        "capacity": amounts,
+        "conditions": _conditions(findings, old, now),
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        "images": node_images(findings.images),
+        "nodeInfo": {
+            "architecture": engine.architecture,
+            "bootID": findings.boot_id,
+            "containerRuntimeVersion": f"{engine.name}://{engine.version}",
+            "kernelVersion": engine.kernel_version,
+            "kubeProxyVersion": VERSION,
+            "kubeletVersion": VERSION,
+            "machineID": engine.machine_id,
+            "operatingSystem": engine.operating_system,
+            "osImage": engine.os_image,
+            "systemUUID": engine.machine_id,
+        },
+    }
+
+
+def _conditions(findings: NodeFindings, old: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
+    made = [(kind, "False", reason, message) for kind, reason, message in _HEALTHY]
+    if findings.trouble:
+        made.append(("Ready", "False", "KubeletNotReady", findings.trouble))
+    else:
+        made.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
+    before = {c["type"]: c for c in old.get("conditions") or ()}
+    result = []
+    for kind, status, reason, message in made:
+        same = before.get(kind, {}).get("status") == status
+        result.append(
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastHeartbeatTime": rfc3339(now),
+                "lastTransitionTime": before[kind]["lastTransitionTime"] if same else rfc3339(now),
+            }
+        )
+    return result
+
+
+def same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two statuses differ in heartbeats only."""
+
+    def essence(status: Mapping[str, Any]) -> dict[str, Any]:
+        conditions = [
+            {k: v for k, v in c.items() if k != "lastHeartbeatTime"} for c in status.get("conditions") or ()
+        ]
+        return {**status, "conditions": sorted(conditions, key=lambda c: str(c["type"]))}
+
+    ours = essence(new)
+    return all(essence(old).get(key) == value for key, value in ours.items() if key != "conditions") and all(
+        condition in essence(old)["conditions"] for condition in ours["conditions"]
+    )

@@ -1,0 +1,276 @@
+"""A pod's spec as the runtime's specs. Pure: files and addresses are made by others and passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery import quantity
+from kubeletd import qos
+from kubeletd.environment import expand
+from kubeletd.interfaces import Container, Pod, PodConfigError
+from kubeletd.podstate.plan import container_hash
+from kubeletd.runtime.interface import (
+    ContainerSpec,
+    Identity,
+    Kind,
+    Mount,
+    PortMapping,
+    Resources,
+    SandboxSpec,
+    Security,
+)
+
+HOSTNAME_MAX = 63
+TERMINATION_LOG = "/dev/termination-log"
+_MANAGED = "# Kubernetes-managed hosts file."
+_MANAGED_HOST = "# Kubernetes-managed hosts file (host network)."
+_LOCAL = (
+    "127.0.0.1\tlocalhost",
+    "::1\tlocalhost ip6-localhost ip6-loopback",
+    "fe00::0\tip6-localnet",
+    "fe00::0\tip6-mcastprefix",
+    "fe00::1\tip6-allnodes",
+    "fe00::2\tip6-allrouters",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDns:
+    """`servers` of the cluster (none: pods use the host's), its `domain`, and the host's resolv.conf."""
+
+    servers: tuple[str, ...] = ()
+    domain: str = "cluster.local"
+    host_file: str = ""
+
+
+def display(pod: Pod) -> str:
+    meta = pod["metadata"]
+    return f"{meta['name']}_{meta['namespace']}({meta['uid']})"
+
+
+def host_network(pod: Pod) -> bool:
+    return bool(pod["spec"].get("hostNetwork"))
+
+
+def hostname(pod: Pod, domain: str) -> tuple[str, str]:
+    """The pod's host name, and its fully qualified name ("" without a subdomain)."""
+    spec, meta = pod["spec"], pod["metadata"]
+    if override := spec.get("hostnameOverride"):
+        return override, ""
+    short = (spec.get("hostname") or meta["name"])[:HOSTNAME_MAX].rstrip("-.")
+    subdomain = spec.get("subdomain")
+    full = f"{short}.{subdomain}.{meta['namespace']}.svc.{domain}" if subdomain else ""
+    if full and spec.get("setHostnameAsFQDN"):
+        return full, full
+    return short, full
+
+
+def hosts_file(pod: Pod, pod_ip: str, domain: str, host_file: str) -> str:
+    """The content of the pod's /etc/hosts."""
+    if host_network(pod):
+        lines = [_MANAGED_HOST, host_file.rstrip("\n")]
+    else:
+        short, full = hostname(pod, domain)
+        own = f"{pod_ip}\t{full}\t{short}" if full and full != short else f"{pod_ip}\t{short}"
+        lines = [_MANAGED, *_LOCAL, own]
+    aliases = pod["spec"].get("hostAliases") or ()
+    if aliases:
+        lines += ["", "# Entries added by HostAliases."]
+        lines += ["\t".join((alias["ip"], *(alias.get("hostnames") or ()))) for alias in aliases]
+    return "\n".join(lines) + "\n"
+
+
+def resolv_conf(pod: Pod, dns: NodeDns) -> str:
+    """The content of the pod's /etc/resolv.conf by its dnsPolicy and dnsConfig."""
+    spec = pod["spec"]
+    policy = spec.get("dnsPolicy") or "ClusterFirst"
+    cluster = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not host_network(pod))
+    servers: list[str] = []
+    searches: list[str] = []
+    options: dict[str, str] = {}
+    if policy != "None":
+        for line in dns.host_file.splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "nameserver":
+                servers.append(rest.strip())
+            elif word == "search":
+                searches = rest.split()
+            elif word == "options":
+                options.update(_option(text) for text in rest.split())
+        if cluster and dns.servers:
+            namespace = pod["metadata"]["namespace"]
+            own = [f"{namespace}.svc.{dns.domain}", f"svc.{dns.domain}", dns.domain]
+            servers, searches = list(dns.servers), own + searches
+            options = {"ndots": "5"}
+    config = spec.get("dnsConfig") or {}
+    servers += config.get("nameservers") or ()
+    searches += config.get("searches") or ()
+    options.update((o["name"], o.get("value") or "") for o in config.get("options") or ())
+    lines = [f"nameserver {server}" for server in dict.fromkeys(servers)]
+    if searches:
+        lines.append("search " + " ".join(dict.fromkeys(searches)))
+    if options:
+        lines.append("options " + " ".join(f"{k}:{v}" if v else k for k, v in options.items()))
+    return "\n".join(lines) + "\n"
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(":")
+    return name, value
+
+
+def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str) -> SandboxSpec:
+    spec, meta = pod["spec"], pod["metadata"]
+    security = spec.get("securityContext") or {}
+    ports = [
+        PortMapping(
+            port["hostPort"], port["containerPort"], port.get("protocol") or "TCP", port.get("hostIP") or ""
+        )
+        for container in [*(spec.get("initContainers") or ()), *spec["containers"]]
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    ]
+    return SandboxSpec(
+        identity=Identity(meta["namespace"], meta["name"], meta["uid"], "", "sandbox", attempt),
+        hostname=hostname(pod, domain)[0],
+        ip=ip,
+        host_network=host_network(pod),
+        host_ipc=bool(spec.get("hostIPC")),
+        host_pid=bool(spec.get("hostPID")),
+        share_pid=bool(spec.get("shareProcessNamespace")),
+        sysctls={entry["name"]: str(entry["value"]) for entry in security.get("sysctls") or ()},
+        ports=tuple(ports),
+    )
+
+
+def find_container(pod: Pod, name: str) -> tuple[Container, Kind]:
+    """The container of that name and its kind. KeyError if there is none."""
+    kinds: tuple[tuple[str, Kind], ...] = (
+        ("containers", "container"),
+        ("initContainers", "init"),
+        ("ephemeralContainers", "ephemeral"),
+    )
+    for field, kind in kinds:
+        for container in pod["spec"].get(field) or ():
+            if container["name"] == name:
+                return container, kind
+    raise KeyError(name)
+
+
+def container_spec(
+    pod: Pod,
+    container: Container,
+    kind: Kind,
+    attempt: int,
+    *,
+    sandbox_id: str,
+    env: Sequence[tuple[str, str]],
+    mounts: Sequence[Mount],
+    image: str,
+    image_user: str,
+    memory_capacity: int,
+    target_container_id: str = "",
+) -> ContainerSpec:
+    """Raises PodConfigError. `image_user` is the image's own user, which runAsNonRoot looks at."""
+    spec, meta = pod["spec"], pod["metadata"]
+    variables = dict(env)
+    return ContainerSpec(
+        identity=Identity(
+            meta["namespace"], meta["name"], meta["uid"], container["name"], kind, attempt,
+            container_hash(container),
+        ),
+        image=image,
+        sandbox_id=sandbox_id,
+        command=tuple(expand(text, variables) for text in container.get("command") or ()),
+        args=tuple(expand(text, variables) for text in container.get("args") or ()),
+        env=tuple(env),
+        working_dir=container.get("workingDir") or "",
+        mounts=tuple(mounts),
+        resources=_resources(pod, container, memory_capacity),
+        security=_security(pod, container, image_user),
+        stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
+        tty=bool(container.get("tty")),
+        host_network=host_network(pod),
+        host_pid=bool(spec.get("hostPID")),
+        host_ipc=bool(spec.get("hostIPC")),
+        share_pid=bool(spec.get("shareProcessNamespace")),
+        target_container_id=target_container_id,
+        stop_signal=(container.get("lifecycle") or {}).get("stopSignal") or "",
+        annotations=meta.get("annotations") or {},
+    )  # fmt: skip
+
+
+def _resources(pod: Pod, container: Container, memory_capacity: int) -> Resources:
+    resources = container.get("resources") or {}
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    return Resources(
+        cpu_request_milli=quantity.to_milli(requests.get("cpu", "0")),
+        cpu_limit_milli=quantity.to_milli(limits.get("cpu", "0")),
+        memory_limit=quantity.to_int(limits.get("memory", "0")),
+        memory_request=quantity.to_int(requests.get("memory", "0")),
+        oom_score_adj=qos.oom_score_adj(pod, container, memory_capacity),
+    )
+
+
+def _effective(pod: Pod, container: Container, key: str) -> Any:
+    """A securityContext field: the container's own, else the pod's."""
+    own = (container.get("securityContext") or {}).get(key)
+    return own if own is not None else (pod["spec"].get("securityContext") or {}).get(key)
+
+
+def _security(pod: Pod, container: Container, image_user: str) -> Security:
+    own = container.get("securityContext") or {}
+    of_pod = pod["spec"].get("securityContext") or {}
+    user, group = _effective(pod, container, "runAsUser"), _effective(pod, container, "runAsGroup")
+    if _effective(pod, container, "runAsNonRoot"):
+        _check_non_root(pod, container, user, image_user)
+    identity = ""
+    if user is not None:
+        identity = str(user) if group is None else f"{user}:{group}"
+    elif group is not None:
+        identity = f"{image_user.partition(':')[0] or 0}:{group}"
+    groups = [*(of_pod.get("supplementalGroups") or ())]
+    if of_pod.get("fsGroup") is not None:
+        groups.append(of_pod["fsGroup"])
+    capabilities = own.get("capabilities") or {}
+    return Security(
+        user=identity,
+        groups=tuple(dict.fromkeys(groups)),
+        privileged=bool(own.get("privileged")),
+        add_capabilities=tuple(capabilities.get("add") or ()),
+        drop_capabilities=tuple(capabilities.get("drop") or ()),
+        read_only_root=bool(own.get("readOnlyRootFilesystem")),
+        no_new_privileges=own.get("allowPrivilegeEscalation") is False,
+        seccomp=_profile(_effective(pod, container, "seccompProfile"), "unconfined"),
+        apparmor=_profile(_effective(pod, container, "appArmorProfile"), ""),
+        unmasked_proc=own.get("procMount") == "Unmasked",
+    )
+
+
+def _profile(profile: Mapping[str, Any] | None, unset: str) -> str:
+    """`Localhost` profiles are named by file (seccomp) or loaded name (AppArmor); the caller reads seccomp files."""
+    kind = (profile or {}).get("type")
+    if profile is None or kind is None:
+        return unset
+    if kind == "RuntimeDefault":
+        return ""
+    return "unconfined" if kind == "Unconfined" else str(profile.get("localhostProfile") or "")
+
+
+def _check_non_root(pod: Pod, container: Container, user: int | None, image_user: str) -> None:
+    which = f'(pod: "{display(pod)}", container: {container["name"]})'
+    if user is not None:
+        if user == 0:
+            raise PodConfigError(f"container's runAsUser breaks non-root policy {which}")
+        return
+    name = image_user.partition(":")[0]
+    if name in ("", "0", "root"):
+        raise PodConfigError(f"container has runAsNonRoot and image will run as root {which}")
+    if not name.isdigit():
+        raise PodConfigError(
+            f"container has runAsNonRoot and image has non-numeric user ({name}), "
+            f"cannot verify user is non-root {which}"
+        )
