@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 Virtual = Callable[[web.BaseRequest, RequestInfo, Resource, User, Media], Awaitable[web.StreamResponse]]
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_NAMED = frozenset({"get", "update", "patch", "delete"})
 #: Subresources that stream for as long as the client likes.
 _STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 _NOT_ALLOWED = "the server does not allow this method on the requested resource"
@@ -166,9 +167,11 @@ class Dispatcher:
         if not info.subresource:
             if bool(info.namespace) != resource.namespaced and info.plural != "namespaces":
                 self._check_scope(info, resource)
-            if verb not in resource.verbs or (verb == "create" and info.name):
+            if verb not in resource.verbs or bool(info.name) != (
+                verb in _NAMED or (verb == "watch" and info.name)
+            ):
                 raise not_allowed()
-            return await handlers.VERBS[verb](Exchange(request, info, user, media, view))
+            return await _answered(handlers.VERBS[verb], Exchange(request, info, user, media, view))
         sub = resource.subresource(info.subresource)
         if (
             sub is None
@@ -183,7 +186,7 @@ class Dispatcher:
             if sub.kind:
                 raise errors.path_not_found()
             found = handlers.VERBS[verb]
-        return await found(Exchange(request, info, user, media, view))
+        return await _answered(found, Exchange(request, info, user, media, view))
 
     @staticmethod
     def _check_scope(info: RequestInfo, resource: Resource) -> None:
@@ -203,6 +206,14 @@ class Dispatcher:
         if info.verb not in resource.verbs:
             raise not_allowed()
         return await handler(request, info, resource, user, media)
+
+
+async def _answered(handler: Handler, http: Exchange) -> web.StreamResponse:
+    """The handler's answer with the warnings it has earned."""
+    response = await handler(http)
+    if http.warnings and not response.prepared:
+        respond.warnings(response, http.warnings)
+    return response
 
 
 def _selected_name(info: RequestInfo) -> str:

@@ -27,6 +27,7 @@ from apiserver.registry.call import Backend, Identity
 from apiserver.registry.registries import InternalWriter, Registries
 from apiserver.registry.services_registry import ServiceRegistry
 from apiserver.storage.interface import StorageError, Store
+from apiserver.streams_routes import StreamRoutes
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class ApiServer:
         self.port = 0
         self._ready = False
         self._store: Store | None = None
+        self._streams: StreamRoutes | None = None
         self._cachers: Cachers | None = None
         self._runner: web.ServerRunner | None = None
         self._service: KubernetesService | None = None
@@ -103,6 +105,7 @@ class ApiServer:
             timeout=config.request_timeout,
         )
         subresources.install(dispatcher, authenticator, authorizer, certificates, config)
+        self._streams = StreamRoutes(dispatcher, authorizer, certificates)
         nonresource.install(
             dispatcher.plain,
             metrics,
@@ -157,6 +160,8 @@ class ApiServer:
             await self._tasks.__aexit__(None, None, None)
         if self._service is not None:
             await self._service.stop()
+        if self._streams is not None:
+            await self._streams.close()
         if self._cachers is not None:
             await self._cachers.close()
         if self._runner is not None:

@@ -41,9 +41,30 @@ def prepare_update(new: Object, old: Object) -> None:
         _keep_node_ports(spec, before)
     elif was in ("NodePort", "LoadBalancer"):
         _drop_node_ports(spec, before)
+    _drop_unneeded(spec, before)
     if spec.get("healthCheckNodePort") is None and before.get("healthCheckNodePort") and _needs_health(spec):
         spec["healthCheckNodePort"] = before["healthCheckNodePort"]
     _align(spec)
+
+
+def _external(spec: Object) -> bool:
+    return spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
+
+
+def _balanced(spec: Object) -> bool:
+    return spec.get("type") == "LoadBalancer"
+
+
+def _drop_unneeded(spec: Object, before: Object) -> None:
+    """Fields that only the old type had a use for go, unless the client changed them (then validation complains)."""
+    for key, needed in (
+        ("externalTrafficPolicy", _external),
+        ("healthCheckNodePort", _needs_health),
+        ("allocateLoadBalancerNodePorts", _balanced),
+        ("loadBalancerClass", _balanced),
+    ):
+        if needed(before) and not needed(spec) and spec.get(key) == before.get(key):
+            spec.pop(key, None)
 
 
 def _needs_health(spec: Object) -> bool:
