@@ -180,6 +180,7 @@ class Cacher:
     ) -> Entry | None:
         """Replace the object as it was at `expected_revision`; None if it has changed since.
 
+        After None, `get` gives the newer state: retry from that, there is no need for `fresh`.
         An update that changes nothing is not written: it returns the object at its present revision.
         """
         return await self._put(namespace, name, obj, Compare("", Target.MOD_REVISION, expected_revision))
@@ -191,15 +192,17 @@ class Cacher:
         current = self._by_key.get(key)
         if current is not None and current.revision == compare.value and current.holds(stored):
             unchanged = await self._store.txn([compare], [])
+            await self._feed.wait(unchanged.revision)
             return current if unchanged.succeeded else None
         written = _Written(stored, labels_of(obj), self._fields(obj))
         self._written[key] = written
         try:
             lease = await self._leases.lease() if self._leases is not None else 0
             result = await self._store.txn([compare], [Put(key, stored, lease)])
+            # Also a writer who lost waits, so that what it reads next is what it lost against.
+            await self._feed.wait(result.revision)
             if not result.succeeded:
                 return None
-            await self._feed.wait(result.revision)
         finally:
             if self._written.get(key) is written:
                 del self._written[key]
@@ -217,9 +220,9 @@ class Cacher:
         key = self.resource.key(namespace, name)
         current = self._by_key.get(key)
         result = await self._store.txn([Compare(key, Target.MOD_REVISION, expected_revision)], [Delete(key)])
+        await self._feed.wait(result.revision)
         if not result.succeeded or not expected_revision:
             return None
-        await self._feed.wait(result.revision)
         change = self._window.find(result.revision, key)
         if change is not None:
             return change.entry

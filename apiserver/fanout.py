@@ -8,6 +8,7 @@ is closed, never waited for.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ import orjson
 
 from apiserver.entry import Entry
 from apiserver.window import ADDED, DELETED, MODIFIED, Change
+
+logger = logging.getLogger(__name__)
 
 BOOKMARK = "BOOKMARK"
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
@@ -50,7 +53,6 @@ class Watcher(AsyncIterator[bytes]):
     __slots__ = (
         "_after",
         "_backlog",
-        "_closing",
         "_encoder",
         "_fanout",
         "_predicate",
@@ -58,6 +60,7 @@ class Watcher(AsyncIterator[bytes]):
         "_queued_bytes",
         "_ready",
         "_send",
+        "_unsent",
         "_waiter",
         "bookmarks",
         "bucket",
@@ -91,6 +94,7 @@ class Watcher(AsyncIterator[bytes]):
         self._backlog: Iterator[bytes] | None = None
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
+        self._unsent = b""
         self._waiter: asyncio.Future[None] | None = None
         self.bucket: Any = None
         self.closed = ""
@@ -203,8 +207,10 @@ class Watcher(AsyncIterator[bytes]):
         """For a `send` sink: send what is waiting, and from now on at once. False: the sink is full again."""
         assert self._send is not None
         self._ready = False
-        while chunk := self._chunk():
+        while chunk := self._unsent or self._chunk():
+            self._unsent = b""
             if not self._send(chunk):
+                self._unsent = chunk
                 return False
         self._ready = True
         return True
@@ -233,6 +239,7 @@ class Watcher(AsyncIterator[bytes]):
         self._backlog = None
         self._queue.clear()
         self._queued_bytes = 0
+        self._unsent = b""
         self._ready = False
         self._fanout.remove(self)
         if self._waiter is not None:
@@ -333,7 +340,11 @@ class Fanout:
             bucket = buckets.get(key)
             if bucket:
                 for watcher in list(bucket):
-                    watcher.offer(change, encoded)
+                    try:
+                        watcher.offer(change, encoded)
+                    except Exception:
+                        logger.exception("watch: an event could not be encoded, the watch ends: %r", change)
+                        watcher.close("event could not be encoded")
 
     def bookmark(self, revision: int, *, initial_events_end: bool = False) -> Entry:
         """The object of a bookmark: nothing but its kind and the resourceVersion."""

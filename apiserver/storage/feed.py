@@ -68,12 +68,10 @@ class Feed:
         windows and clients' watches survive a restart of the API server.
         """
         present = await self._store.current_revision()
-        self.revision = max(1, present - _HISTORY)
         try:
-            await self._load_all()
+            await self._load_all(max(1, present - _HISTORY))
         except CompactedError:
-            self.revision = present
-            await self._load_all()
+            await self._load_all(present)
         self._follower = asyncio.create_task(self._follow())
         await self.wait(present)
 
@@ -144,12 +142,13 @@ class Feed:
             await self._store.txn([], [Put(SYNC_KEY, b"")])
             await self.wait(revision)
 
-    async def _load_all(self) -> None:
+    async def _load_all(self, revision: int) -> None:
+        """Load every subscriber as of `revision`; only then are we there."""
         limit = asyncio.Semaphore(_PARALLEL_LOADS)
 
         async def load(subscriber: Subscriber) -> None:
             async with limit:
-                await subscriber.load(self.revision)
+                await subscriber.load(revision)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -157,6 +156,7 @@ class Feed:
                     group.create_task(load(subscriber))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
+        self._reached(revision)
 
     async def _follow(self) -> None:
         while True:
@@ -208,17 +208,10 @@ class Feed:
             subscriber.lost()
         while True:
             try:
-                revision = await self._store.current_revision()
-                before, self.revision = self.revision, revision
-                try:
-                    await self._load_all()
-                except BaseException:
-                    self.revision = before
-                    raise
+                await self._load_all(await self._store.current_revision())
+                return
             except StorageError as error:
                 logger.warning("storage: cannot read, trying again: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                self.revision = before
-                self._reached(revision)
-                return
+            except Exception:
+                logger.exception("storage: cannot load, trying again")
+            await asyncio.sleep(_RETRY_SECONDS)
