@@ -178,7 +178,7 @@ def _first_port(pod: Object) -> str:
 
 def endpoint_of(service: Object, slices: list[Object], port: str) -> tuple[str, str]:
     """(address, port) of a ready endpoint for a service's port, by name or number. Raises 503 and 400."""
-    declared = (service.get("spec") or {}).get("ports") or ()
+    declared = (service.get("spec") or {}).get("ports") or []
     chosen = next((p for p in declared if port in (p.get("name"), str(p.get("port")))), None)
     if chosen is None and not port and len(declared) == 1:
         chosen = declared[0]
