@@ -167,9 +167,7 @@ class Dispatcher:
         if not info.subresource:
             if bool(info.namespace) != resource.namespaced and info.plural != "namespaces":
                 self._check_scope(info, resource)
-            if verb not in resource.verbs or bool(info.name) != (
-                verb in _NAMED or (verb == "watch" and info.name)
-            ):
+            if verb not in resource.verbs or (verb != "watch" and bool(info.name) != (verb in _NAMED)):
                 raise not_allowed()
             return await _answered(handlers.VERBS[verb], Exchange(request, info, user, media, view))
         sub = resource.subresource(info.subresource)
