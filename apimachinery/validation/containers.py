@@ -1,8 +1,7 @@
-"""Validation of a pod's containers: ports, environment, mounts, probes, hooks, resources."""
+"""Validation of a pod's containers: names, images, ports, mounts. Probes and environment have files of their own."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from apimachinery import names
@@ -11,20 +10,15 @@ from apimachinery.errors import (
     forbidden_field,
     invalid_value,
     not_found_value,
-    not_supported,
     required,
 )
-from apimachinery.validation import resourceamounts, securitycontext
+from apimachinery.validation import environment, probes, resourceamounts, securitycontext
 from apimachinery.validation.fields import (
     PROTOCOLS,
     Errors,
-    checked,
     enum,
     named,
-    not_negative,
     port_number,
-    port_or_name,
-    positive,
     relative_path,
     required_enum,
 )
@@ -34,10 +28,6 @@ Object = dict[str, Any]
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
-_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
-_HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-MORE_THAN_ONE = "may not have more than one field specified at a time"
 
 
 def containers(errs: Errors, path: str, spec: Object) -> None:
@@ -58,8 +48,8 @@ def containers(errs: Errors, path: str, spec: Object) -> None:
         elif name:
             seen.add(name)
         if item.get("lifecycle"):
-            _lifecycle(errs, f"{here}.lifecycle", item["lifecycle"])
-        _probes(errs, here, item)
+            probes.lifecycle(errs, f"{here}.lifecycle", item["lifecycle"])
+        probes.probes(errs, here, item)
         _restart_rules(errs, here, item)
     for i, item in enumerate(spec.get("ephemeralContainers") or ()):
         _ephemeral_container(errs, f"{path}.ephemeralContainers[{i}]", item, volumes, seen, spec)
@@ -81,9 +71,9 @@ def container(errs: Errors, path: str, item: Object, volumes: dict[str, Object])
     if item.get("ports"):
         _ports(errs, f"{path}.ports", item["ports"])
     if item.get("env"):
-        environment(errs, f"{path}.env", item["env"], volumes)
+        environment.variables(errs, f"{path}.env", item["env"], volumes)
     if item.get("envFrom"):
-        _env_from(errs, f"{path}.envFrom", item["envFrom"])
+        environment.env_from(errs, f"{path}.envFrom", item["envFrom"])
     if item.get("volumeMounts") or item.get("volumeDevices"):
         _mounts(errs, path, item, volumes)
     if item.get("resources"):
@@ -110,16 +100,16 @@ def _init_container(
     _restart_rules(errs, path, item)
     if item.get("restartPolicy") == "Always":
         if item.get("lifecycle"):
-            _lifecycle(errs, f"{path}.lifecycle", item["lifecycle"])
-        _probes(errs, path, item)
+            probes.lifecycle(errs, f"{path}.lifecycle", item["lifecycle"])
+        probes.probes(errs, path, item)
         return
-    for field in ("lifecycle", *_PROBES):
+    for field in ("lifecycle", *probes.PROBES):
         if item.get(field) is not None:
             text = "may not be set for init containers without restartPolicy=Always"
             errs.append(forbidden_field(f"{path}.{field}", text))
 
 
-_NOT_EPHEMERAL = ("lifecycle", *_PROBES, "ports", "resources", "resizePolicy")
+_NOT_EPHEMERAL = ("lifecycle", *probes.PROBES, "ports", "resources", "resizePolicy")
 
 
 def _ephemeral_container(
@@ -208,114 +198,6 @@ def _host_ports(errs: Errors, path: str, spec: Object) -> None:
                 seen.add(key)
 
 
-FIELD_PATHS = (
-    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-    "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
-)  # fmt: skip
-VOLUME_FIELD_PATHS = (
-    "metadata.annotations",
-    "metadata.labels",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-)
-_RESOURCES = (
-    "limits.cpu", "limits.ephemeral-storage", "limits.memory",
-    "requests.cpu", "requests.ephemeral-storage", "requests.memory",
-)  # fmt: skip
-_SUBSCRIPT = re.compile(r"(metadata\.(?:labels|annotations))\['(.*)'\]")
-_ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
-
-
-def environment(errs: Errors, path: str, variables: list[Object], volumes: dict[str, Object]) -> None:
-    for i, variable in enumerate(variables):
-        name = variable.get("name")
-        if not name:
-            errs.append(required(f"{path}[{i}].name"))
-        elif not name.isidentifier():
-            checked(errs, f"{path}[{i}].name", name, names.env_var_name)
-        source = variable.get("valueFrom")
-        if source is None:
-            continue
-        here = f"{path}[{i}].valueFrom"
-        given = [kind for kind in _ENV_SOURCES if source.get(kind) is not None]
-        if not given:
-            text = (
-                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` "
-                "or `fileKeyRef`"
-            )
-            errs.append(invalid_value(here, "", text))
-        elif variable.get("value"):
-            errs.append(invalid_value(here, "", "may not be specified when `value` is not empty"))
-        elif len(given) > 1:
-            errs.append(invalid_value(here, "", MORE_THAN_ONE))
-        if source.get("fieldRef") is not None:
-            field_reference(errs, f"{here}.fieldRef", source["fieldRef"], FIELD_PATHS)
-        if source.get("resourceFieldRef") is not None:
-            resource_field_reference(
-                errs, f"{here}.resourceFieldRef", source["resourceFieldRef"], volume=False
-            )
-        for kind in ("configMapKeyRef", "secretKeyRef"):
-            if source.get(kind) is not None:
-                named(errs, f"{here}.{kind}.key", source[kind].get("key"), names.config_map_key)
-        if source.get("fileKeyRef") is not None:
-            _file_key(errs, f"{here}.fileKeyRef", source["fileKeyRef"], volumes)
-
-
-def _file_key(errs: Errors, path: str, reference: Object, volumes: dict[str, Object]) -> None:
-    named(errs, f"{path}.key", reference.get("key"), names.env_var_name)
-    if not reference.get("path"):
-        errs.append(required(f"{path}.path"))
-    else:
-        relative_path(errs, f"{path}.path", reference["path"])
-    name = reference.get("volumeName")
-    if not name:
-        errs.append(required(f"{path}.volumeName"))
-    elif name not in volumes:
-        errs.append(not_found_value(f"{path}.volumeName", name))
-
-
-def field_reference(errs: Errors, path: str, reference: Object, supported: tuple[str, ...]) -> None:
-    """An ObjectFieldSelector; labels and annotations may be taken one by one."""
-    field = reference.get("fieldPath") or ""
-    if not reference.get("apiVersion"):
-        errs.append(required(f"{path}.apiVersion"))
-        return
-    if not field:
-        errs.append(required(f"{path}.fieldPath"))
-        return
-    subscripted = _SUBSCRIPT.fullmatch(field)
-    if subscripted is not None:
-        check = names.qualified_name
-        checked(errs, f"{path}.fieldPath", subscripted[2].lower(), check)
-    elif field not in supported:
-        errs.append(not_supported(f"{path}.fieldPath", field, supported))
-
-
-def resource_field_reference(errs: Errors, path: str, reference: Object, *, volume: bool) -> None:
-    if volume and not reference.get("containerName"):
-        errs.append(required(f"{path}.containerName"))
-    resource = reference.get("resource") or ""
-    if not resource:
-        errs.append(required(f"{path}.resource"))
-    elif resource not in _RESOURCES and not re.fullmatch(r"(limits|requests)\.hugepages-.+", resource):
-        errs.append(not_supported(f"{path}.resource", resource, _RESOURCES))
-
-
-def _env_from(errs: Errors, path: str, sources: list[Object]) -> None:
-    for i, source in enumerate(sources):
-        here = f"{path}[{i}]"
-        if source.get("prefix"):
-            checked(errs, f"{here}.prefix", source["prefix"], names.env_var_name)
-        given = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
-        for kind in given:
-            named(errs, f"{here}.{kind}.name", source[kind].get("name"), names.dns1123_subdomain)
-        if not given:
-            errs.append(invalid_value(here, "", "must specify one of: `configMapRef` or `secretRef`"))
-        elif len(given) > 1:
-            errs.append(invalid_value(here, "", MORE_THAN_ONE))
-
-
 def _mounts(errs: Errors, path: str, item: Object, volumes: dict[str, Object]) -> None:
     places: set[str] = set()
     devices = {d.get("devicePath") for d in item.get("volumeDevices") or ()}
@@ -364,64 +246,3 @@ def _mounts(errs: Errors, path: str, item: Object, volumes: dict[str, Object]) -
         elif place in claimed:
             errs.append(invalid_value(f"{here}.devicePath", place, "must be unique"))
         claimed.add(place)
-
-
-def _probes(errs: Errors, path: str, item: Object) -> None:
-    for field in _PROBES:
-        probe = item.get(field)
-        if probe is None:
-            continue
-        here = f"{path}.{field}"
-        _handler(errs, here, probe, _HANDLERS)
-        for timing in (
-            "initialDelaySeconds",
-            "timeoutSeconds",
-            "periodSeconds",
-            "successThreshold",
-            "failureThreshold",
-        ):
-            not_negative(errs, f"{here}.{timing}", probe.get(timing))
-        grace = probe.get("terminationGracePeriodSeconds")
-        if field == "readinessProbe":
-            if grace is not None:
-                text = "must not be set for readinessProbes"
-                errs.append(invalid_value(f"{here}.terminationGracePeriodSeconds", grace, text))
-        else:
-            positive(errs, f"{here}.terminationGracePeriodSeconds", grace)
-            if probe.get("successThreshold") != 1:
-                errs.append(
-                    invalid_value(f"{here}.successThreshold", probe.get("successThreshold"), "must be 1")
-                )
-
-
-def _lifecycle(errs: Errors, path: str, lifecycle: Object) -> None:
-    for field in ("postStart", "preStop"):
-        if lifecycle.get(field) is not None:
-            _handler(errs, f"{path}.{field}", lifecycle[field], _HOOK_HANDLERS)
-
-
-def _handler(errs: Errors, path: str, handler: Object, kinds: tuple[str, ...]) -> None:
-    given = [kind for kind in kinds if handler.get(kind) is not None]
-    if not given:
-        errs.append(required(path, "must specify a handler type"))
-        return
-    for kind in given[1:]:
-        errs.append(forbidden_field(f"{path}.{kind}", "may not specify more than 1 handler type"))
-    kind, action = given[0], handler[given[0]]
-    here = f"{path}.{kind}"
-    if kind == "exec":
-        if not action.get("command"):
-            errs.append(required(f"{here}.command"))
-    elif kind == "httpGet":
-        if not action.get("path"):
-            errs.append(required(f"{here}.path"))
-        port_or_name(errs, f"{here}.port", action.get("port"))
-        enum(errs, f"{here}.scheme", action.get("scheme"), ("HTTP", "HTTPS"))
-        for header in action.get("httpHeaders") or ():
-            checked(errs, f"{here}.httpHeaders", header.get("name") or "", names.http_header_name)
-    elif kind == "tcpSocket":
-        port_or_name(errs, f"{here}.port", action.get("port"))
-    elif kind == "grpc":
-        port_number(errs, f"{here}.port", action.get("port") or 0)
-    else:
-        not_negative(errs, f"{here}.seconds", action.get("seconds"))

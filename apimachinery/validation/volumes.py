@@ -9,7 +9,7 @@ from apimachinery import names
 from apimachinery.errors import duplicate, forbidden_field, invalid_value, required
 from apimachinery.quantity import Quantity
 from apimachinery.validation import claims
-from apimachinery.validation.containers import (
+from apimachinery.validation.environment import (
     VOLUME_FIELD_PATHS,
     field_reference,
     resource_field_reference,
