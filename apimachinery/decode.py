@@ -35,6 +35,7 @@ def decode(body: bytes, content_type: str, schema: Schema, field_validation: str
     StatusError 400 in Kubernetes's words.
     """
     obj, duplicates = _parse(body, content_type, schema)
+    repeated = content_type == "json" and field_validation != "Ignore" and not _keys_unique(body, obj)
     gvk = schema.gvk
     if gvk is not None:
         _check_kind(obj, gvk, body)
@@ -42,12 +43,10 @@ def decode(body: bytes, content_type: str, schema: Schema, field_validation: str
         dropped = normalize(obj, schema)
     except Mismatch as mismatch:
         raise _cannot_handle(obj, schema, str(mismatch), body) from None
-    except RecursionError:
-        raise _cannot_handle(obj, schema, "exceeded max depth", body) from None
     warnings: list[str] = []
     if field_validation != "Ignore":
         if content_type == "json":
-            if dropped or not _keys_unique(body, obj):
+            if dropped or repeated:
                 warnings = decode_strict.field_problems(decode_strict.parse_pairs(body), schema)
         else:
             warnings = duplicates
@@ -61,11 +60,22 @@ def decode(body: bytes, content_type: str, schema: Schema, field_validation: str
     return obj, warnings
 
 
-def _keys_unique(body: bytes, obj: Object) -> bool:
-    """False where a key may be written twice. Cheap: a lost key takes its quotes with it.
+#: So many levels orjson can write at most; deeper objects could not be stored.
+_DEPTH_MAX = 254
 
-    Compares with the object after normalization, which may have dropped or respelled something: then the answer
-    is False too, and the slow walk decides.
+
+def _encodable(obj: Any) -> bool:
+    try:
+        orjson.dumps(obj)
+    except TypeError:
+        return False
+    return True
+
+
+def _keys_unique(body: bytes, obj: Object) -> bool:
+    """False where a key may be written twice: cheap, as a lost key takes its quotes with it.
+
+    `obj` is as it was parsed, nothing added yet. Where quotes are spelled in another way the slow walk decides.
     """
     return body.count(b'"') == orjson.dumps(obj).count(b'"') and b"\\u0022" not in body
 
@@ -82,6 +92,8 @@ def _parse(body: bytes, content_type: str, schema: Schema) -> tuple[Object, list
     except ValueError as error:
         detail = decode_strict.go_syntax_error(error, body) if content_type == "json" else str(error)
         raise _unrecognized(schema, f"couldn't get version/kind; json parse error: {detail}", body) from None
+    if body.count(b"{") + body.count(b"[") > _DEPTH_MAX and not _encodable(obj):
+        raise _unrecognized(schema, "couldn't get version/kind; json parse error: exceeded max depth", body)
     if obj.__class__ is not dict:
         go = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
         detail = f"json: cannot unmarshal {json_type(obj)} into Go value of type {go}"
