@@ -60,7 +60,7 @@ class Parts:
     prober: Prober
     hooks: Hooks
     addresses: Addresses
-    root: Path
+    root: Path | None  # None: nothing is kept in files (simulated nodes)
     dns: translate.NodeDns
     record: Callable[[Pod, str, str, str, str], None]  # pod, container, Normal|Warning, reason, message
     delete: Callable[[Pod], Awaitable[None]]  # the pod's final delete; raises StatusError, OSError
@@ -147,7 +147,7 @@ class PodWorker:
             case do.StartProbes():
                 container = translate.find_container(self.pod, instruction.name)[0]
                 self._parts.prober.start(
-                    self.pod, container, instruction.id, self._facts().pod_ip, instruction.started_at
+                    self.pod, container, instruction.id, self.facts().pod_ip, instruction.started_at
                 )
             case do.StopProbes():
                 self._parts.prober.stop(self.uid, instruction.name, kinds=instruction.only)
@@ -191,7 +191,8 @@ class PodWorker:
     def _record(self, container: str, kind: str, reason: str, message: str) -> None:
         self._parts.record(self.pod, container, kind, reason, message)
 
-    def _facts(self) -> PodFacts:
+    def facts(self) -> PodFacts:
+        """The node's facts with the pod's address."""
         facts = self._parts.facts()
         ip = facts.host_ip if translate.host_network(self.pod) else self.state.sandbox.ip
         return PodFacts(
@@ -208,7 +209,7 @@ class PodWorker:
         match instruction:
             case do.SetUp():
                 try:
-                    self._paths = await parts.volumes.mount_all(self.pod, self._facts())
+                    self._paths = await parts.volumes.mount_all(self.pod, self.facts())
                 except MountError as error:
                     return ev.SetUpFailed(error.message)
                 return ev.SetUpDone()
@@ -253,7 +254,8 @@ class PodWorker:
         host = translate.host_network(self.pod)
         try:
             ip = "" if host else await parts.addresses.acquire(self.uid)
-            podfiles.write(parts.root, self.pod, ip, parts.dns)
+            if parts.root is not None:
+                podfiles.write(parts.root, self.pod, ip, parts.dns)
             spec = translate.sandbox_spec(self.pod, instruction.attempt, ip, parts.dns.domain)
             sandbox_id = await parts.runtime.create_sandbox(spec)
         except (RuntimeFailure, AddressesExhausted, OSError) as error:
@@ -321,12 +323,13 @@ class PodWorker:
             self._record(instruction.name, type, reason, message)
 
         image = await parts.images.ensure(pod, container, secrets, record)
-        facts = self._facts()
+        facts = self.facts()
         env = await parts.resolve(pod, container, parts.sources, facts)
         if self._paths is None:
             self._paths = await parts.volumes.mount_all(pod, facts)
         mounts = await parts.volumes.container_mounts(pod, container, self._paths, dict(env))
-        mounts += podfiles.mounts(parts.root, pod, container, instruction.attempt)
+        if parts.root is not None:
+            mounts += podfiles.mounts(parts.root, pod, container, instruction.attempt)
         target = (
             self.state.record(container.get("targetContainerName") or "").id if kind == "ephemeral" else ""
         )
@@ -343,7 +346,9 @@ class PodWorker:
             memory_capacity=parts.memory_capacity,
             target_container_id=target,
         )
-        return podfiles.with_seccomp(parts.root, spec), shown_id(image)
+        if parts.root is not None:
+            spec = podfiles.with_seccomp(parts.root, spec)
+        return spec, shown_id(image)
 
     async def _start(self, instruction: do.Start) -> ev.Event:
         try:
@@ -362,7 +367,7 @@ class PodWorker:
         container = translate.find_container(self.pod, instruction.name)[0]
         try:
             await self._parts.hooks.run(
-                self.pod, container, container["lifecycle"]["postStart"], instruction.id, self._facts().pod_ip
+                self.pod, container, container["lifecycle"]["postStart"], instruction.id, self.facts().pod_ip
             )
         except HookFailure as error:
             return ev.HookDone(instruction.name, instruction.id, False, f"PostStartHook failed: {error}")
@@ -393,9 +398,7 @@ class PodWorker:
         self._hooked.add(instruction.id)
         try:
             async with asyncio.timeout(grace):
-                await self._parts.hooks.run(
-                    self.pod, container, handler, instruction.id, self._facts().pod_ip
-                )
+                await self._parts.hooks.run(self.pod, container, handler, instruction.id, self.facts().pod_ip)
         except HookFailure as error:
             self._record(instruction.name, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
         except TimeoutError:
@@ -423,6 +426,8 @@ class PodWorker:
         except KeyError:
             return ""
         record = self.state.record(name)
+        if self._parts.root is None:
+            return ""
         return await podfiles.termination_message(
             self._parts.root, self.pod, container, record.attempt, exit_code, self._parts.runtime, record.id
         )

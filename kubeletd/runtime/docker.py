@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -44,6 +45,11 @@ _ACTIONS = {"start": "started", "die": "died", "oom": "oom", "destroy": "removed
 def bridge_name(cluster: str) -> str:
     """The cluster's bridge interface; at most 15 bytes, as Linux wants."""
     return f"pyb-{cluster}" if len(cluster) <= 11 else f"pyb-{_short_hash(cluster)}"
+
+
+def gateway(subnet: str) -> str:
+    """The bridge's own address: the first of the cluster's."""
+    return str(ipaddress.IPv4Network(subnet)[1])
 
 
 def _short_hash(text: str) -> str:
@@ -171,6 +177,7 @@ class DockerRuntime(DockerProcesses, DockerImages):
                 log.warning("the engine's events broke off: %s", error)
             finally:
                 writer.close()
+            yield RuntimeEvent("lost")
             await asyncio.sleep(delay)
 
     async def list_containers(self) -> list[ContainerState]:

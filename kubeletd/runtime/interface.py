@@ -228,10 +228,11 @@ class ContainerState:
 class RuntimeEvent:
     """Something happened to one of this node's containers; `state` is what is known without asking.
 
-    `action` "resync" (id and identity empty): events may have been lost, list everything.
+    `action` "resync" (id and identity empty): events may have been lost, list everything. "lost": the engine does not
+    answer any more; a "resync" comes when it does.
     """
 
-    action: Literal["started", "died", "oom", "removed", "resync"]
+    action: Literal["started", "died", "oom", "removed", "resync", "lost"]
     id: str = ""
     identity: Identity | None = None
     time: float = 0.0

@@ -1,0 +1,394 @@
+"""One node: the pods bound to it are run, its containers adopted after a restart, the Node object kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery import resources
+from kubeclient.client import Client
+from kubeclient.events import EventRecorder
+from kubeletd import admission, network, podview
+from kubeletd.feed import Feed
+from kubeletd.interfaces import MountError, Pod, PodFacts, PodOnNode, ProbeResult, Server, ServerOptions
+from kubeletd.node import NodeKeeper, boot_id, disk_size
+from kubeletd.nodestatus import NodeFindings, NodeSettings
+from kubeletd.podstate import events as ev
+from kubeletd.podstate import plan_of
+from kubeletd.podstate.adoption import adopt
+from kubeletd.podworker import Parts, PodWorker
+from kubeletd.runtime.interface import (
+    ContainerNotFound,
+    ContainerState,
+    EngineInfo,
+    EngineUnavailable,
+    Image,
+    Runtime,
+    RuntimeEvent,
+    RuntimeFailure,
+)
+from kubeletd.status import NodeFacts
+from kubeletd.statuswriter import Snapshot, StatusWriter
+
+log = logging.getLogger(__name__)
+
+PODS = resources.get("pods")
+RELIST_SECONDS = 300.0
+REFRESH_SECONDS = 60.0
+_ORPHAN_GRACE = 10.0
+_RETRY = 1.0
+_NO_CIDR = (
+    "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+    "message:no podCIDR is assigned to the node yet"
+)
+_ENGINE_DOWN = "container runtime is down"
+_REFRESHED = ("configMap", "secret", "downwardAPI", "projected")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """`bridge` is the interface that gets the node's address, "" for none; `node_ip` overrides that address."""
+
+    settings: NodeSettings
+    server: ServerOptions | None = None
+    node_ip: str = ""
+    bridge: str = ""
+    update_seconds: float = 10.0
+
+
+class NodeAgent:
+    """`make_parts(agent)` builds what workers work with; it is called once, before anything runs."""
+
+    def __init__(
+        self,
+        options: AgentOptions,
+        client: Client,
+        runtime: Runtime,
+        pods: Feed,
+        nodes: Feed,
+        make_parts: Callable[[NodeAgent], Parts],
+        clock: Callable[[], float],
+    ) -> None:
+        self.options = options
+        self.client = client
+        self.runtime = runtime
+        self.node_name = options.settings.name
+        self.clock = clock
+        self.recorder = EventRecorder(client, "kubelet", self.node_name)
+        self.addresses = network.Addresses()
+        self._pods = pods
+        self._nodes = nodes
+        self._workers: dict[str, PodWorker] = {}
+        self._found: dict[str, list[ContainerState]] = {}
+        self._engine: EngineInfo | None = None
+        self._engine_down = False
+        self._images: Sequence[Image] = ()
+        self._server: Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._orphans: set[str] = set()
+        self._refreshing: set[str] = set()
+        self.writer = StatusWriter(client, self._snapshot, pods.informer.observe, self._node_facts, clock)
+        self.keeper = NodeKeeper(
+            client, options.settings, self._findings, self._node, clock, options.update_seconds
+        )
+        self.parts = make_parts(self)
+
+    # What workers and the gRPC server ask.
+
+    def facts(self) -> PodFacts:
+        node = self._node() or {}
+        address = self._address()
+        return PodFacts(
+            host_ip=address,
+            host_ips=(address,) if address else (),
+            node_name=self.node_name,
+            allocatable=(node.get("status") or {}).get("allocatable"),
+        )
+
+    def report_probe(self, result: ProbeResult) -> None:
+        worker = self._workers.get(result.uid)
+        if worker is not None:
+            worker.on_probe(result)
+
+    def record(self, pod: Pod, container: str, kind: str, reason: str, message: str) -> None:
+        self.recorder.event(dict(pod), kind, reason, message, podview.field_path(pod, container))
+
+    async def delete_pod(self, pod: Pod) -> None:
+        meta = pod["metadata"]
+        await self.client.delete(
+            PODS, meta["name"], meta["namespace"], grace_period_seconds=0, uid=meta["uid"]
+        )
+
+    def sources_changed(self, uid: str) -> None:
+        """An object that the pod's volumes show is another one."""
+        if uid in self._workers and uid not in self._refreshing:
+            self._refreshing.add(uid)
+            self._spawn(self._refresh(uid))
+
+    def find_pod(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
+        for worker in self._workers.values():
+            meta = worker.pod["metadata"]
+            if meta["name"] == name and meta["namespace"] == namespace and uid in ("", worker.uid):
+                return podview.pod_on_node(worker)
+        return None
+
+    def pods(self) -> Sequence[PodOnNode]:
+        return [podview.pod_on_node(worker) for worker in self._workers.values()]
+
+    # What is known of the node.
+
+    def _node(self) -> dict[str, Any] | None:
+        return self._nodes.informer.get("", self.node_name)
+
+    def _address(self) -> str:
+        return self.options.node_ip or self.addresses.node_address
+
+    def _node_facts(self) -> NodeFacts:
+        address = self._address()
+        return NodeFacts((address,) if address else (), self.runtime.name)
+
+    def _findings(self) -> NodeFindings:
+        assert self._engine is not None
+        trouble = _ENGINE_DOWN if self._engine_down else "" if self.addresses.cidr else _NO_CIDR
+        endpoint = ""
+        if self._server is not None and self.options.server is not None:
+            endpoint = f"{self.options.server.address}:{self._server.port}"
+        return NodeFindings(
+            engine=self._engine,
+            address=self._address(),
+            endpoint=endpoint,
+            trouble=trouble,
+            disk=disk_size(str(self.parts.root)) if self.parts.root else 0,
+            boot_id=boot_id(),
+            images=self._images,
+        )
+
+    def _snapshot(self, uid: str) -> Snapshot | None:
+        worker = self._workers.get(uid)
+        return (worker.pod, worker.state) if worker is not None else None
+
+    # Running.
+
+    async def run(self) -> None:
+        """Until cancelled. Containers are left running then: the next agent adopts them."""
+        try:
+            self._engine = await self._open_runtime()
+            self.parts.memory_capacity = self._engine.memory
+            if self.options.server is not None:
+                self._server = await self._serve(self.options.server)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.recorder.run())
+                node = await self.keeper.register()
+                group.create_task(self.keeper.keep_lease(node["metadata"]["uid"]))
+                self._nodes.informer.observe(node)
+                self._nodes.subscribe(self.node_name, self._on_node)
+                group.create_task(self.keeper.run())
+                await self._adopt()
+                group.create_task(self._follow_engine())
+                group.create_task(self._relist())
+                group.create_task(self._refresh_all())
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        self._pods.unsubscribe(self.node_name)
+        self._nodes.unsubscribe(self.node_name)
+        await asyncio.gather(*(worker.close() for worker in self._workers.values()))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self.parts.prober.close(), self.parts.images.close(), self.writer.close())
+        if self._server is not None:
+            await self._server.close(0.5)
+        await self.runtime.close()
+
+    async def _open_runtime(self) -> EngineInfo:
+        while True:
+            try:
+                info = await self.runtime.open()
+                self._images = await self.runtime.images()
+                return info
+            except RuntimeFailure as error:
+                log.warning("the container runtime is not ready: %s", error)
+                await asyncio.sleep(_RETRY)
+
+    async def _serve(self, options: ServerOptions) -> Server:
+        from kubeletd.doorway import open_doorway
+
+        return await open_doorway(self, options)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _on_node(self, old: Any, new: Any) -> None:
+        cidr = new["spec"].get("podCIDR") if new is not None else None
+        if not cidr or self.addresses.cidr:
+            return
+        self.addresses.assign(cidr)
+        if self.options.bridge:
+            try:
+                network.add_address(self.options.bridge, self.addresses.node_address)
+            except OSError as error:
+                log.warning("the node's address is not set: %s", error)
+        self.keeper.changed()
+
+    # Pods.
+
+    async def _adopt(self) -> None:
+        """Finds what runs here already, then takes up every pod of the node."""
+        await self._pods.informer.synced()
+        found: defaultdict[str, list[ContainerState]] = defaultdict(list)
+        for container in await self._inspected(await self.runtime.list_containers()):
+            found[container.identity.uid].append(container)
+            if container.identity.kind == "sandbox":
+                self.addresses.reserve(container.identity.uid, container.ip)
+        self._found = dict(found)
+        self._pods.subscribe(self.node_name, self._on_pod)
+        self._found = {}
+
+    async def _inspected(self, found: Sequence[ContainerState]) -> list[ContainerState]:
+        async def inspect(container: ContainerState) -> ContainerState | None:
+            try:
+                return await self.runtime.inspect(container.id)
+            except ContainerNotFound:
+                return None
+
+        return [state for state in await asyncio.gather(*map(inspect, found)) if state is not None]
+
+    def _on_pod(self, old: Any, new: Any) -> None:
+        if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):
+            worker = self._workers.get(old["metadata"]["uid"])
+            if worker is not None:
+                worker.update(old, gone=True)
+        if new is None:
+            return
+        worker = self._workers.get(new["metadata"]["uid"])
+        if worker is None:
+            self._take_up(new)
+            return
+        labels_changed = any(
+            worker.pod["metadata"].get(field) != new["metadata"].get(field)
+            for field in ("labels", "annotations")
+        )
+        worker.update(new)
+        if labels_changed:
+            self.sources_changed(worker.uid)
+
+    def _take_up(self, pod: dict[str, Any]) -> None:
+        uid = pod["metadata"]["uid"]
+        found = self._found.get(uid, [])
+        pod_status = pod.get("status") or {}
+        state = adopt(plan_of(pod), found, pod_status, self.clock())
+        worker = PodWorker(pod, self.parts, self._pod_over, state)
+        known = bool(found) or bool(pod_status.get("startTime"))
+        if not known and not state.stopping:
+            others = [w.pod for w in self._workers.values() if not w.state.stopping]
+            refused = admission.refusal(pod, self._node() or {"metadata": {"name": self.node_name}}, others)
+            if refused is not None:
+                self.record(pod, "", "Warning", *refused)
+                self._workers[uid] = worker
+                worker.post(ev.Rejected(*refused))
+                worker.update(pod)
+                return
+        self._workers[uid] = worker
+        worker.update(pod)
+        self.writer.mark(uid)
+
+    def _pod_over(self, uid: str) -> None:
+        worker = self._workers.pop(uid, None)
+        if worker is not None:
+            self._spawn(worker.close())
+
+    async def _refresh(self, uid: str) -> None:
+        """Brings the volumes of a pod up to date."""
+        worker = self._workers.get(uid)
+        try:
+            if worker is not None and not worker.state.stopping:
+                await self.parts.volumes.refresh(worker.pod, worker.facts())
+        except MountError as error:
+            self.record(worker.pod if worker else {}, "", "Warning", "FailedMount", error.message)
+        finally:
+            self._refreshing.discard(uid)
+
+    async def _refresh_all(self) -> None:
+        """Renews tokens in time, and makes up for a change whose notice got lost."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            for uid, worker in list(self._workers.items()):
+                volumes = worker.pod["spec"].get("volumes") or ()
+                if any(kind in volume for volume in volumes for kind in _REFRESHED):
+                    self._refreshing.add(uid)
+                    await self._refresh(uid)
+
+    # The engine.
+
+    async def _follow_engine(self) -> None:
+        async for event in self.runtime.events():
+            if event.action == "resync":
+                self._set_engine_down(False)
+                await self._reconcile()
+            elif event.action == "lost":
+                self._set_engine_down(True)
+            else:
+                self._dispatch(event)
+
+    def _set_engine_down(self, down: bool) -> None:
+        if down != self._engine_down:
+            self._engine_down = down
+            self.keeper.changed()
+
+    def _dispatch(self, event: RuntimeEvent) -> None:
+        worker = self._workers.get(event.identity.uid) if event.identity else None
+        if worker is not None:
+            worker.on_engine(event)
+
+    async def _relist(self) -> None:
+        """The net under the event stream."""
+        while True:
+            await asyncio.sleep(RELIST_SECONDS)
+            await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        """Compares all containers of this node with what the workers think there is."""
+        try:
+            found = await self.runtime.list_containers()
+            self._images = await self.runtime.images()
+        except EngineUnavailable as error:
+            log.warning("containers are not listed: %s", error)
+            return
+        by_uid: defaultdict[str, dict[str, ContainerState]] = defaultdict(dict)
+        for container in found:
+            by_uid[container.identity.uid][container.id] = container
+        for uid, worker in list(self._workers.items()):
+            await worker.reconcile({c.id: c.status for c in by_uid.get(uid, {}).values()})
+            for container in by_uid.get(uid, {}).values():
+                if not worker.knows(container.id, container.identity.container):
+                    worker.post(ev.Stray(container.id))
+        for uid, containers in by_uid.items():
+            if uid not in self._workers and uid not in self._orphans:
+                self._orphans.add(uid)
+                self._spawn(self._remove_orphan(uid, list(containers.values())))
+
+    async def _remove_orphan(self, uid: str, containers: Sequence[ContainerState]) -> None:
+        """Containers of a pod that is no more: it was deleted while no agent ran."""
+        identity = containers[0].identity
+        log.info("removing what is left of pod %s/%s (%s)", identity.namespace, identity.pod, uid)
+        try:
+            apps = [c for c in containers if c.identity.kind != "sandbox"]
+            await asyncio.gather(
+                *(self.runtime.stop(c.id, _ORPHAN_GRACE) for c in apps if c.status == "running")
+            )
+            for container in [*apps, *(c for c in containers if c.identity.kind == "sandbox")]:
+                await self.runtime.remove(container.id)
+            await self.parts.volumes.unmount_all(uid)
+            self.addresses.release(uid)
+        except (RuntimeFailure, MountError, OSError) as error:
+            log.warning("pod %s is left over: %s", uid, error)
+        finally:
+            self._orphans.discard(uid)

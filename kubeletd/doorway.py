@@ -1,0 +1,86 @@
+"""The agent's port. gRPC is loaded when somebody first comes: an idle node saves its 10 MB.
+
+Until then asyncio listens. The first connection starts the gRPC server on a port of the loopback interface, and from
+then on bytes are passed on to it; TLS is between the two ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from kubeletd.interfaces import NodeView, Server, ServerOptions
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 256 * 1024
+
+
+class Doorway:
+    """A listening server (interfaces.Server)."""
+
+    def __init__(self, view: NodeView, options: ServerOptions) -> None:
+        self._view = view
+        self._options = options
+        self._listener: asyncio.Server | None = None
+        self._server: asyncio.Task[Server] | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self.port = options.port
+
+    async def open(self) -> None:
+        self._listener = await asyncio.start_server(
+            self._connected, self._options.address, self._options.port, limit=_CHUNK
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            if self._server is None:
+                self._server = asyncio.create_task(self._start())
+            server = await asyncio.shield(self._server)
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port, limit=_CHUNK)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(_pass_on(reader, inner_writer))
+                    group.create_task(_pass_on(inner_reader, writer))
+            finally:
+                inner_writer.close()
+        except* OSError as error:
+            log.debug("a connection ended: %s", error.exceptions)
+        finally:
+            writer.close()
+            self._connections.discard(task)
+
+    async def _start(self) -> Server:
+        from kubeletd.server import serve
+
+        return await serve(self._view, replace(self._options, address="127.0.0.1", port=0))
+
+    async def close(self, grace_seconds: float) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            server = await self._server
+            await server.close(grace_seconds)
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(_CHUNK):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+async def open_doorway(view: NodeView, options: ServerOptions) -> Doorway:
+    """Listens as `options` say. Raises OSError where the address is taken."""
+    doorway = Doorway(view, options)
+    await doorway.open()
+    return doorway

@@ -1,0 +1,87 @@
+"""The agent's settings: flags and --config."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from apimachinery import quantity
+from apimachinery.componentconfig import ComponentConfig
+from kubeletd.nodestatus import parse_taint
+
+
+def pairs(values: tuple[str, ...]) -> dict[str, str]:
+    """`("a=1", "b=2")` as a mapping; a value may hold several, separated by commas. Raises ValueError."""
+    result = {}
+    for text in (part for value in values for part in value.split(",") if part):
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ValueError(f"expected key=value, not {text!r}")
+        result[key] = value
+    return result
+
+
+class Options(ComponentConfig):
+    """Settings of kubeletd."""
+
+    kubeconfig: str = Field(description="how to reach the API server, and who this node is")
+    node_name: str = Field(
+        default_factory=socket.gethostname, description="the node's name (default: the host's)"
+    )
+    root_dir: str = Field("/var/lib/pybernetes/kubeletd", description="where volumes and pod files are kept")
+    cluster_name: str = Field("default", description="which cluster this node's containers are labelled with")
+    cluster_cidr: str = Field(
+        "10.244.0.0/16", description="the addresses of all pods; its bridge is made if missing"
+    )
+    cluster_dns: tuple[str, ...] = Field((), description="address of the cluster DNS that pods are told")
+    cluster_domain: str = Field("cluster.local", description="the domain of the cluster")
+    resolv_conf: str = Field(
+        "/etc/resolv.conf", description="the host's resolver file that pods' are made from"
+    )
+    runtime: Literal["docker", "simulated"] = Field("docker", description="docker or simulated")
+    docker_endpoint: str = Field(
+        "", description="URL of the Docker Engine (default: DOCKER_HOST, else its socket)"
+    )
+    nodes: int = Field(1, ge=1, le=5000, description="simulated: how many nodes, named <node-name>-<number>")
+    capacity: tuple[str, ...] = Field(
+        (), description="resource=quantity this node has instead of the machine's"
+    )
+    node_labels: tuple[str, ...] = Field((), description="key=value labels the node registers with")
+    register_with_taints: tuple[str, ...] = Field((), description="key=value:Effect taints it registers with")
+    node_ip: str = Field("", description="the node's address (default: the first of its podCIDR)")
+    node_status_update_frequency: float = Field(
+        10.0, gt=0, description="seconds between looks at the node's status"
+    )
+    bind_address: str = Field("127.0.0.1", description="where the API server reaches this agent")
+    port: int = Field(0, ge=0, le=65535, description="its port; 0 chooses one")
+    tls: bool = Field(True, description="serve with the kubeconfig's certificate to the API server alone")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+
+    @field_validator("capacity")
+    @classmethod
+    def _capacity(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for text in pairs(values).values():
+            quantity.Quantity.parse(text)
+        return values
+
+    @field_validator("node_labels")
+    @classmethod
+    def _labels(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        pairs(values)
+        return values
+
+    @field_validator("register_with_taints")
+    @classmethod
+    def _taints(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            parse_taint(value)
+        return values
+
+    @field_validator("cluster_cidr")
+    @classmethod
+    def _cidr(cls, value: str) -> str:
+        ipaddress.IPv4Network(value)
+        return value
