@@ -18,9 +18,20 @@ log = logging.getLogger(__name__)
 
 # Names are Kubernetes's. The order is the one they start in.
 CONTROLLERS: dict[str, str] = {
+    "serviceaccount-controller": "serviceaccounts:ServiceAccountController",
+    "root-ca-certificate-publisher-controller": "serviceaccounts:RootCAPublisher",
+    "node-ipam-controller": "nodeipam:NodeIpamController",
+    "node-lifecycle-controller": "nodelifecycle:NodeLifecycleController",
     "deployment-controller": "deployment:DeploymentController",
     "replicaset-controller": "replicaset:ReplicaSetController",
     "replicationcontroller-controller": "replicaset:ReplicationControllerController",
+    "endpointslice-controller": "endpoints:EndpointSliceController",
+    "endpoints-controller": "endpoints:EndpointsController",
+    "namespace-controller": "namespace:NamespaceController",
+    "taint-eviction-controller": "tainteviction:TaintEvictionController",
+    "pod-garbage-collector-controller": "podgc:PodGarbageCollector",
+    "serviceaccount-token-controller": "serviceaccounts:TokenController",
+    "garbage-collector-controller": "garbagecollector:GarbageCollector",
 }
 
 

@@ -88,7 +88,9 @@ class SetState:
     @property
     def settled(self) -> bool:
         """The set's own loop has acted on its spec as it is stored."""
-        return int(self.status.get("observedGeneration") or 0) >= int(self.obj["metadata"].get("generation") or 0)
+        return int(self.status.get("observedGeneration") or 0) >= int(
+            self.obj["metadata"].get("generation") or 0
+        )
 
     @property
     def revision(self) -> int:
