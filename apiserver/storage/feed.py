@@ -73,12 +73,12 @@ class Feed:
         except CompactedError:
             await self._load_all(present)
         self._follower = asyncio.create_task(self._follow())
-        await self.wait(present)
+        await self._reach(present)
 
     async def load(self, prefix: str) -> None:
         """Load one subscriber while the feed runs, and return once the feed is as far as the load."""
         await self._subscribers[prefix].load(0)
-        await self.wait(await self._store.current_revision())
+        await self._reach(await self._store.current_revision())
 
     async def close(self) -> None:
         for task in (self._follower, self._freshener):

@@ -16,6 +16,7 @@ from apiserver.storage.interface import (
     Delete,
     Event,
     FutureRevisionError,
+    Op,
     Put,
     StorageError,
     Store,
@@ -90,7 +91,7 @@ async def test_failed_txn_changes_nothing(store: Store, prefix: str) -> None:
 
 async def test_several_changes_share_a_revision(store: Store, prefix: str) -> None:
     await put(store, prefix + "old")
-    ops = [Put(prefix + "a", b"1"), Put(prefix + "b", b"2"), Delete(prefix + "old")]
+    ops: list[Op] = [Put(prefix + "a", b"1"), Put(prefix + "b", b"2"), Delete(prefix + "old")]
     result = await store.txn([], ops)
     events = await events_until(store, prefix, result.revision, result.revision)
     assert {told(event) for event in events} == {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -282,7 +281,7 @@ def broken(type: str, entry: Entry) -> bytes:
 @pytest.mark.parametrize(
     "wrong", [{"encoder": broken}, {"predicate": lambda labels, fields: labels["missing"]}]
 )
-def test_a_watcher_that_fails_takes_nobody_with_it(wrong: dict[str, Callable[..., Any]]) -> None:
+def test_a_watcher_that_fails_takes_nobody_with_it(wrong: dict[str, Any]) -> None:
     fanout = new_fanout()
     failing, other = fanout.add(after=0, **wrong), fanout.add(after=0)
     fanout.dispatch(Change(ADDED, entry(1), None))
