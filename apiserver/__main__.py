@@ -16,6 +16,10 @@ from apiserver.config import ServerConfig
 from apiserver.server import ApiServer
 
 
+#: Requests make few reference cycles and the cache none: look for them more rarely than Python does by itself.
+GC_THRESHOLD = (20_000, 20, 50)
+
+
 async def _run(config: ServerConfig) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -26,6 +30,7 @@ async def _run(config: ServerConfig) -> None:
         # What was made while starting stays: leave it out of later collections.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         await stopped.wait()
 
 

@@ -74,7 +74,6 @@ def _int(query: Query, key: str) -> int:
 
 
 _DEFAULT_LIST = ListOptions()
-_DEFAULT_WRITE = WriteOptions()
 
 
 def list_options(query: Query, *, watch: bool = False) -> ListOptions:
@@ -161,7 +160,7 @@ def _dry_run(values: list[str], kind: str) -> bool:
 def write_options(query: Query, kind: str, *, apply: bool = False, user_agent: str = "") -> WriteOptions:
     """Options of a write; `kind` is CreateOptions, UpdateOptions or PatchOptions, named in errors."""
     if not query and not apply:
-        return replace(_DEFAULT_WRITE, field_manager=manager_of(user_agent))
+        return WriteOptions(False, manager_of(user_agent))
     validation = _one(query, "fieldValidation") or "Warn"
     if validation not in FIELD_VALIDATIONS:
         raise errors.invalid(

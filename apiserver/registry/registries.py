@@ -14,6 +14,19 @@ from apiserver.registry.registry import Registry, Result, replacement
 from apiserver.request import Object
 from apiserver.view import View
 
+#: Small kinds that admission reads with nearly every request, and how many of their objects stay decoded.
+_OFTEN_READ = frozenset(
+    {
+        ("", "namespaces"),
+        ("", "limitranges"),
+        ("", "serviceaccounts"),
+        ("node.k8s.io", "runtimeclasses"),
+        ("scheduling.k8s.io", "priorityclasses"),
+        ("storage.k8s.io", "storageclasses"),
+    }
+)
+_MOST_DECODED = 512
+
 
 class Registries:
     """Made once the cachers run. Implements `request.Reader`."""
@@ -23,6 +36,7 @@ class Registries:
         self.cachers = cachers
         self._registries: dict[tuple[str, str], Registry] = {}
         self._views: dict[tuple[str, str, str], View] = {}
+        self._decoded: dict[str, tuple[Entry, Object]] = {}
         backend.find = self.registry
         for resource in resources.stored():
             self.add(resource)
@@ -50,10 +64,23 @@ class Registries:
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         entry = self.cachers[resource].get(namespace, name)
-        return entry.object() if entry is not None else None
+        return self._object(resource, entry) if entry is not None else None
 
     def list(self, resource: Resource, namespace: str = "") -> list[Object]:
-        return [entry.object() for entry in self.cachers[resource].entries(namespace)]
+        return [self._object(resource, entry) for entry in self.cachers[resource].entries(namespace)]
+
+    def _object(self, resource: Resource, entry: Entry) -> Object:
+        """The decoded object; of the few kinds that every admission looks at, decoded once."""
+        if resource.storage not in _OFTEN_READ:
+            return entry.object()
+        known = self._decoded.get(entry.key)
+        if known is not None and known[0] is entry:
+            return known[1]
+        obj = entry.object()
+        if len(self._decoded) >= _MOST_DECODED:
+            self._decoded.clear()
+        self._decoded[entry.key] = (entry, obj)
+        return obj
 
     def pods_of_node(self, node: str) -> builtins.list[Object]:
         """The pods bound to a node: for authorizing its agent."""
