@@ -252,7 +252,9 @@ def change(old: Mapping[str, Any], new: Object) -> Object:
     for key, value in new.items():
         if key == "conditions":
             before = {c["type"]: c for c in old.get("conditions") or ()}
-            changed = [c for c in value if not _same_condition(before.get(c["type"]), c)]
+            changed = [
+                _replacing(before.get(c["type"]), c) for c in value if not _same(before.get(c["type"]), c)
+            ]
             if changed:
                 patch[key] = changed
         elif key in ("podIPs", "hostIPs"):
@@ -266,10 +268,15 @@ def change(old: Mapping[str, Any], new: Object) -> Object:
     return patch
 
 
-def _same_condition(old: Mapping[str, Any] | None, new: Object) -> bool:
+def _same(old: Mapping[str, Any] | None, new: Object) -> bool:
     if old is None:
         return False
-    return {k: v for k, v in old.items() if v is not None} == {k: v for k, v in new.items() if v is not None}
+    return {k: v for k, v in old.items() if v is not None} == new
+
+
+def _replacing(old: Mapping[str, Any] | None, new: Object) -> Object:
+    """The condition as a patch: it is merged into the old one, so what that has too much is taken out."""
+    return {**{key: None for key in old or () if key not in new}, **new}
 
 
 def urgent(old: Mapping[str, Any], patch: Object) -> bool:
