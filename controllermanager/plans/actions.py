@@ -86,17 +86,26 @@ class Event:
 Action = Create | Update | Patch | Delete | RequeueAfter | Event
 
 
-def status_patch(resource: Resource, obj: Object, status: Mapping[str, Any]) -> list[Action]:
+def status_patch(
+    resource: Resource, obj: Object, status: Mapping[str, Any], annotations: Mapping[str, str] | None = None
+) -> list[Action]:
     """The patch that makes `obj`'s status equal to `status`; nothing if it is already.
 
-    Only top-level fields that differ are sent; None values and fields missing in `status` are removed.
+    Only top-level fields that differ are sent; None values and fields missing in `status` are removed. Annotations
+    are set along with it: through the status they do not count as a change of the object's intent.
     """
     current = obj.get("status") or {}
     wanted = {key: value for key, value in status.items() if value is not None}
     changes: Object = {key: value for key, value in wanted.items() if current.get(key) != value}
     changes.update({key: None for key in current if key not in wanted})
-    if not changes:
-        return []
     metadata = obj["metadata"]
-    patch = {"metadata": {"uid": metadata["uid"]}, "status": changes}
+    present = metadata.get("annotations") or {}
+    notes = {key: value for key, value in (annotations or {}).items() if present.get(key) != value}
+    if not changes and not notes:
+        return []
+    patch: Object = {"metadata": {"uid": metadata["uid"]}}
+    if changes:
+        patch["status"] = changes
+    if notes:
+        patch["metadata"]["annotations"] = notes
     return [Patch(resource, metadata.get("namespace", ""), metadata["name"], patch, subresource="status")]

@@ -120,15 +120,9 @@ class _Pass:
         return new
 
     def _writes(self) -> list[Action]:
-        """The deployment's revision, then the sets: what grows last, so that bounds hold at every step."""
+        """The sets, growing ones last, so that bounds hold at every step."""
         actions: list[Action] = []
         deployment = self.deployment
-        metadata = deployment["metadata"]
-        if self.new is not None:
-            revision = self.new.annotations.get(REVISION, "")
-            if revision and (metadata.get("annotations") or {}).get(REVISION) != revision:
-                patch = {"metadata": {"uid": metadata["uid"], "annotations": {REVISION: revision}}}
-                actions.append(Patch(DEPLOYMENTS, metadata["namespace"], metadata["name"], patch))
         ordered = sorted(self.sets, key=lambda s: s.replicas - (0 if s.to_create else s.current_replicas))
         for s in ordered:
             before = 0 if s.to_create else s.current_replicas
@@ -153,12 +147,17 @@ class _Pass:
         if not rolling_out:
             base = {**(self.deployment.get("status") or {}), "conditions": conditions}
             status = statuses.base_status({**self.deployment, "status": base}, existing, new, self.now)
-            return status_patch(DEPLOYMENTS, self.deployment, status)
+            return status_patch(DEPLOYMENTS, self.deployment, status, self._revision())
         status, requeue = statuses.rollout_status(self.deployment, existing, new, conditions, self.now)
-        actions = status_patch(DEPLOYMENTS, self.deployment, status)
+        actions = status_patch(DEPLOYMENTS, self.deployment, status, self._revision())
         if requeue is not None:
             actions.append(RequeueAfter(requeue))
         return actions
+
+    def _revision(self) -> dict[str, str]:
+        """The new set's revision is the deployment's."""
+        revision = self.new.annotations.get(REVISION, "") if self.new is not None else ""
+        return {REVISION: revision} if revision else {}
 
     def _found_or_created(self, conditions: list[Object], new: SetState) -> list[Object]:
         if new.to_create:

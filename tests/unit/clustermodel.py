@@ -110,7 +110,8 @@ class ClusterModel:
             else:
                 new = patch.merge_patch(old, action.patch)
             if action.subresource == "status":
-                new = {**old, "status": new.get("status")}
+                annotations = {"annotations": new["metadata"].get("annotations") or {}}
+                new = {**old, "metadata": {**old["metadata"], **annotations}, "status": new.get("status")}
             self._change(key, new)
         elif isinstance(action, Update):
             metadata = action.obj["metadata"]
