@@ -6,6 +6,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Sequence
+from typing import cast
 
 import dns.exception
 import dns.flags
@@ -59,8 +60,7 @@ class _Exchange(asyncio.DatagramProtocol):
         self._reply = reply
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self._query)
+        cast(asyncio.DatagramTransport, transport).sendto(self._query)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         if data[:2] == self._query[:2] and not self._reply.done():
@@ -169,8 +169,8 @@ class _Server(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Not every event loop's transports are subclasses of the abstract one.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         # A flood is dropped, as UDP drops: resolvers ask again.
