@@ -1,7 +1,8 @@
 """Content types: what a client will accept, and what it sent.
 
-The server speaks JSON and YAML. Protobuf is never produced: where it is the only thing accepted the answer is 406,
-and where JSON is accepted beside it (as every client library lists them) JSON is sent.
+The server speaks JSON and YAML, and reads protobuf, which Go clients since client-go 0.32 send. Protobuf is never
+produced: where it is the only thing accepted the answer is 406, and where JSON is accepted beside it (as every client
+library lists them) JSON is sent.
 """
 
 from __future__ import annotations
@@ -80,10 +81,17 @@ def _by_quality(header: str) -> list[str]:
     return [clause for quality, clause in clauses if quality > 0]
 
 
+def is_protobuf(content_type: str) -> bool:
+    return content_type.startswith(PROTOBUF)
+
+
 def body_format(content_type: str) -> str:
-    """ "json" or "yaml" for the Content-Type of a create or update; 415 for what cannot be read."""
+    """ "json" or "yaml" for the Content-Type of a create or update; 415 for what cannot be read.
+
+    A protobuf body is made JSON where it is read (exchange.read_body).
+    """
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in ("", JSON, "text/json"):
+    if media_type in ("", JSON, "text/json", PROTOBUF):
         return "json"
     if media_type in (YAML, "application/x-yaml", "text/yaml"):
         return "yaml"
