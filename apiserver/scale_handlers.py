@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from apimachinery import decode, schema
+from apimachinery import decode, errors, schema
 from apiserver import negotiation, respond
 from apiserver.entry import Entry
 from apiserver.exchange import Exchange
@@ -44,9 +44,45 @@ async def patch(http: Exchange) -> web.StreamResponse:
     if kind == "apply":
         document, warnings = decode.decode(body, "yaml", _node(), call.options.field_validation)
         call.warnings.extend(warnings)
-        return await _write(http, call, lambda obj: {**scale.of(obj), "spec": document.get("spec") or {}})
+        return await _apply(http, call, document)
     parsed = patching.parse(body, kind)
     return await _write(http, call, lambda obj: patching.patched(scale.of(obj), parsed, kind, _node(), call))
+
+
+async def _apply(http: Exchange, call: Call, document: Object) -> web.StreamResponse:
+    """Server-side apply of a Scale: the manager owns spec.replicas of the workload, through this subresource."""
+    view, info = http.view, http.info
+    registry, resource = view.registry, view.resource
+    if document.get("apiVersion") != "autoscaling/v1":
+        raise errors.bad_request(
+            "Incorrect version specified in apply patch. "
+            f"Specified patch version: {document.get('apiVersion', '')}, expected: autoscaling/v1"
+        )
+    spec = document.get("spec") or {}
+    stated = {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": info.name, "namespace": info.namespace},
+        "spec": {"replicas": spec["replicas"]} if "replicas" in spec else {},
+    }
+
+    def change(obj: Object) -> Object:
+        if "replicas" in spec:
+            copy = {**obj, "metadata": dict(obj["metadata"]), "spec": dict(obj["spec"])}
+            scale.scaled(copy, document, resource)  # refuses what an update would
+        return patching.applied(
+            obj,
+            stated,
+            call=call,
+            node=view.schema,
+            api_version=resource.api_version,
+            now=registry.backend.identity.timestamp(),
+            subresource="scale",
+        )
+
+    result, _ = await registry.update(call, info.namespace, info.name, change, subresource="scale", track=False)
+    obj = result.object() if isinstance(result, Entry) else result
+    return respond.plain_object(scale.of(obj), http.media)
 
 
 async def _write(http: Exchange, call: Call, wanted: Any) -> web.StreamResponse:
