@@ -30,7 +30,17 @@ from apiserver.entry import Entry, Fields, encode, labels_of, normal, wire
 from apiserver.fanout import Encoder, Fanout, Predicate, Send, Watcher, plain
 from apiserver.selectable import fields_of
 from apiserver.storage.feed import Feed
-from apiserver.storage.interface import Compare, Delete, Event, EventType, KeyValue, Put, Store, Target
+from apiserver.storage.interface import (
+    Compare,
+    Delete,
+    Event,
+    EventType,
+    KeyValue,
+    Put,
+    Store,
+    Target,
+    TxnResult,
+)
 from apiserver.storage.leases import LeasePool
 from apiserver.window import ADDED, DELETED, MODIFIED, Change, TooOld, Window
 
@@ -199,6 +209,7 @@ class Cacher:
         try:
             lease = await self._leases.lease() if self._leases is not None else 0
             result = await self._store.txn([compare], [Put(key, stored, lease)])
+            self._wrote(result, EventType.PUT, key, stored)
             # Also a writer who lost waits, so that what it reads next is what it lost against.
             await self._feed.wait(result.revision)
             if not result.succeeded:
@@ -217,16 +228,25 @@ class Cacher:
 
         Returns the last object with the deletion's resourceVersion.
         """
+        if not expected_revision:
+            return None
         key = self.resource.key(namespace, name)
         current = self._by_key.get(key)
         result = await self._store.txn([Compare(key, Target.MOD_REVISION, expected_revision)], [Delete(key)])
+        self._wrote(result, EventType.DELETE, key, b"")
         await self._feed.wait(result.revision)
-        if not result.succeeded or not expected_revision:
+        if not result.succeeded:
             return None
         change = self._window.find(result.revision, key)
         if change is not None:
             return change.entry
         return current.at(result.revision) if current is not None else None
+
+    def _wrote(self, result: TxnResult, type: EventType, key: str, value: bytes) -> None:
+        """Take in a write of ours at once; the embedded store has told its watches before it answers."""
+        if result.succeeded and result.exact and not self._store.exclusive:
+            revision = result.revision
+            self._feed.wrote(revision, [Event(type, KeyValue(key, value, 0, revision, 0))])
 
     # Following the store: called by Cachers and the feed.
 

@@ -365,4 +365,4 @@ def _settled(result: TxnResult, compares: Sequence[Compare], ops: Sequence[Op]) 
             if now is None or now.value != op.value:
                 return result
             revision = max(revision, now.mod_revision)
-    return TxnResult(True, revision, {}) if ops else result
+    return TxnResult(True, revision, {}, exact=False) if ops else result

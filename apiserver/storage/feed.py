@@ -48,6 +48,8 @@ class Feed:
         self._store = store
         self.revision = 0
         self._subscribers: dict[str, Subscriber] = {}
+        self._early: dict[int, Sequence[Event]] = {}
+        self._reloading = False
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._sequence = count()
         self._next_fresh: asyncio.Future[None] | None = None
@@ -101,6 +103,21 @@ class Feed:
                 await waiter
         except TimeoutError:
             raise StorageError(f"the watch cache did not reach revision {revision} in time") from None
+
+    def wrote(self, revision: int, events: Sequence[Event]) -> None:
+        """What this process has just written at `revision`, all of it.
+
+        Where nothing is missing in between, it need not be awaited from the watch, which tells it again and is
+        then not heeded: with etcd, that takes as long as the write itself.
+        """
+        if revision > self.revision and not self._reloading:
+            self._early[revision] = events
+            self._apply_early()
+
+    def _apply_early(self) -> None:
+        while (events := self._early.pop(self.revision + 1, None)) is not None:
+            self._apply(events)
+            self._reached(self.revision + 1)
 
     async def fresh(self) -> None:
         """Return once everything that was in the store when this was called is applied.
@@ -162,8 +179,7 @@ class Feed:
         while True:
             try:
                 async for revision, events in self._store.watch(PREFIX, self.revision + 1):
-                    self._apply(events)
-                    self._reached(revision)
+                    self._heard(revision, events)
             except CompactedError as error:
                 logger.warning(
                     "storage: the watch fell behind compaction, reading everything anew: %s", error
@@ -175,6 +191,17 @@ class Feed:
             except Exception:
                 logger.exception("storage: could not apply a change, reading everything anew")
                 await self._reload()
+
+    def _heard(self, revision: int, events: Sequence[Event]) -> None:
+        if revision <= self.revision:
+            return
+        if self._early:
+            self._early = {early: its for early, its in self._early.items() if early > revision}
+        if events and events[0].kv.mod_revision <= self.revision:
+            events = [event for event in events if event.kv.mod_revision > self.revision]
+        self._apply(events)
+        self._reached(revision)
+        self._apply_early()
 
     def _apply(self, events: Sequence[Event]) -> None:
         """Hand out events, in runs of one prefix, keeping their order."""
@@ -204,11 +231,14 @@ class Feed:
                 waiter.set_result(None)
 
     async def _reload(self) -> None:
+        self._reloading = True
+        self._early.clear()
         for subscriber in self._subscribers.values():
             subscriber.lost()
         while True:
             try:
                 await self._load_all(await self._store.current_revision())
+                self._reloading = False
                 return
             except StorageError as error:
                 logger.warning("storage: cannot read, trying again: %s", error)

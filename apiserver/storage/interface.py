@@ -78,11 +78,16 @@ class RangeResult:
 
 @dataclass(frozen=True, slots=True)
 class TxnResult:
-    """`revision` is the store's after the transaction. On failure `current` holds the compared keys as they are."""
+    """`revision` is the store's after the transaction. On failure `current` holds the compared keys as they are.
+
+    `exact` is False where the answer was lost and the success found out afterwards: `revision` may then be later
+    than the transaction's own.
+    """
 
     succeeded: bool
     revision: int
     current: dict[str, KeyValue | None]
+    exact: bool = True
 
 
 class StorageError(Exception):

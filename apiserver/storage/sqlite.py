@@ -57,6 +57,14 @@ class _Pending(NamedTuple):
     done: asyncio.Future[TxnResult]
 
 
+class _State(NamedTuple):
+    """What is on disk; `leases` are (id, ttl)."""
+
+    present: dict[str, Version]
+    revision: int
+    leases: Sequence[tuple[int, int]]
+
+
 class _Watch:
     """A running watch: batches not yet taken. One that overflows goes back to reading the table."""
 
@@ -131,7 +139,7 @@ class SqliteStore:
         self._writing = ThreadPoolExecutor(1, "sqlite-write")
         self._reading = self._writing if self._in_memory else ThreadPoolExecutor(1, "sqlite-read")
         try:
-            await self._call(self._writing, self._open_file)
+            self._adopt(await self._call(self._writing, self._open_file))
         except OSError as error:
             self._release()
             raise StorageError(f"cannot open {self._path}: {error.strerror}") from error
@@ -144,7 +152,7 @@ class SqliteStore:
             asyncio.create_task(self._expire_leases()),
         ]
 
-    def _open_file(self) -> None:
+    def _open_file(self) -> _State:
         if not self._in_memory:
             self._lock_file = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -160,14 +168,18 @@ class SqliteStore:
         self._reader = self._writer
         if not self._in_memory:
             self._reader = VersionTable(connect(self._path, durable=True))
-        self._read_state()
+        return self._read_state()
 
-    def _read_state(self) -> None:
-        self._present = self._writer.present()
-        self._sequenced = self._published = self._writer.revision()
+    def _read_state(self) -> _State:
+        return _State(self._writer.present(), self._writer.revision(), self._writer.leases())
+
+    def _adopt(self, state: _State) -> None:
+        """Go on from what is on disk."""
+        self._present = state.present
+        self._sequenced = self._published = state.revision
         self._leases = LeaseTable()
         now = self._loop.time()
-        for lease, ttl in self._writer.leases():
+        for lease, ttl in state.leases:
             # The clock of before is unknown: like etcd under a new leader, every lease begins anew.
             self._leases.grant(lease, ttl, now)
             self._last_lease = max(self._last_lease, lease)
@@ -355,7 +367,7 @@ class SqliteStore:
     async def _recover(self) -> None:
         while self._failure:
             try:
-                await self._call(self._writing, self._read_state)
+                self._adopt(await self._call(self._writing, self._read_state))
                 self._failure = ""
             except StorageError as error:
                 self._failure = str(error)
@@ -447,7 +459,9 @@ class SqliteStore:
         keys = sorted(self._leases.end(lease))
         for start in range(0, len(keys), MAX_OPS):
             part = keys[start : start + MAX_OPS]
-            await self._submit([], [Delete(key) for key in part if self._present[key].lease == lease])
+            await self._submit(
+                [], [Delete(key) for key in part if self._present.get(key, _NOTHING).lease == lease]
+            )
         await self._call(self._writing, self._writer.remove_leases, [lease])
 
     async def _expire_leases(self) -> None:
