@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,17 @@ def parse_taint(text: str) -> dict[str, str]:
         )
     key, _, value = pair.partition("=")
     return {"key": key, "value": value, "effect": effect} if value else {"key": key, "effect": effect}
+
+
+def pairs(values: Iterable[str]) -> dict[str, str]:
+    """`("a=1", "b=2")` as a mapping; a value may hold several, separated by commas. Raises ValueError."""
+    result = {}
+    for text in (part for value in values for part in value.split(",") if part):
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ValueError(f"expected key=value, not {text!r}")
+        result[key] = value
+    return result
 
 
 def labels(settings: NodeSettings, engine: EngineInfo) -> dict[str, str]:

@@ -10,18 +10,7 @@ from pydantic import Field, field_validator
 
 from apimachinery import quantity
 from apimachinery.componentconfig import ComponentConfig
-from kubeletd.nodestatus import parse_taint
-
-
-def pairs(values: tuple[str, ...]) -> dict[str, str]:
-    """`("a=1", "b=2")` as a mapping; a value may hold several, separated by commas. Raises ValueError."""
-    result = {}
-    for text in (part for value in values for part in value.split(",") if part):
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise ValueError(f"expected key=value, not {text!r}")
-        result[key] = value
-    return result
+from kubeletd.nodestatus import pairs, parse_taint
 
 
 class Options(ComponentConfig):

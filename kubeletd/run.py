@@ -1,0 +1,185 @@
+"""Puts an agent together from its settings and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apimachinery import resources
+from kubeclient.client import Client
+from kubeclient.config import Config, ConfigError
+from kubeclient.informer import Informer
+from kubeletd import translate
+from kubeletd.agent import AgentOptions, NodeAgent
+from kubeletd.feed import Feed, own_name, pods_node
+from kubeletd.images import Images
+from kubeletd.interfaces import ServerOptions
+from kubeletd.nodestatus import NodeSettings, pairs, parse_taint
+from kubeletd.podworker import Parts
+
+if TYPE_CHECKING:
+    from kubeletd.options import Options
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _settings(options: Options, name: str) -> NodeSettings:
+    return NodeSettings(
+        name=name,
+        capacity=pairs(options.capacity),
+        labels=pairs(options.node_labels),
+        taints=tuple(parse_taint(text) for text in options.register_with_taints),
+    )
+
+
+def _dns(options: Options) -> translate.NodeDns:
+    try:
+        host_file = _read(options.resolv_conf)
+    except OSError:
+        host_file = ""
+    return translate.NodeDns(options.cluster_dns, options.cluster_domain, host_file)
+
+
+async def _docker_node(
+    options: Options, client: Client, config: Config, pods: Feed, nodes: Feed, stack: AsyncExitStack
+) -> NodeAgent:
+    from kubeletd.environment import resolve
+    from kubeletd.handlers import LifecycleHooks
+    from kubeletd.probes import ContainerProber
+    from kubeletd.runtime.docker import DockerRuntime, gateway
+    from kubeletd.sources import ApiSources
+    from kubeletd.volumes import PodVolumes
+
+    root = Path(options.root_dir)
+    root.mkdir(parents=True, exist_ok=True)
+    runtime = DockerRuntime(
+        options.cluster_name,
+        options.node_name,
+        options.cluster_cidr,
+        gateway(options.cluster_cidr),
+        options.docker_endpoint,
+    )
+    sources = await stack.enter_async_context(ApiSources(client))
+
+    def parts(agent: NodeAgent) -> Parts:
+        sources.changed = agent.sources_changed
+        return Parts(
+            runtime=runtime,
+            images=Images(runtime),
+            volumes=PodVolumes(root, sources, options.node_name),
+            sources=sources,
+            resolve=resolve,
+            prober=ContainerProber(runtime, agent.report_probe, agent.record),
+            hooks=LifecycleHooks(runtime),
+            addresses=agent.addresses,
+            root=root,
+            dns=_dns(options),
+            record=agent.record,
+            delete=agent.delete_pod,
+            changed=agent.writer.mark,
+            flush=agent.writer.flush,
+            facts=agent.facts,
+            clock=agent.clock,
+        )
+
+    server = ServerOptions(options.bind_address, options.port)
+    if options.tls:
+        server = ServerOptions(
+            options.bind_address, options.port, config.client_certificate, config.client_key, config.ca
+        )
+    agent_options = AgentOptions(
+        _settings(options, options.node_name),
+        server,
+        options.node_ip,
+        runtime.bridge,
+        options.node_status_update_frequency,
+    )
+    return NodeAgent(agent_options, client, runtime, pods, nodes, parts, time.time)
+
+
+def simulated_node(options: Options, name: str, client: Client, pods: Feed, nodes: Feed) -> NodeAgent:
+    """An imaginary node."""
+    from kubeletd import simulatedparts as parts_of
+    from kubeletd.runtime.simulated import SimulatedRuntime
+
+    runtime = SimulatedRuntime(time.time)
+
+    def parts(agent: NodeAgent) -> Parts:
+        return Parts(
+            runtime=runtime,
+            images=Images(runtime),
+            volumes=parts_of.NoVolumes(),
+            sources=parts_of.NoSources(),
+            resolve=parts_of.no_environment,
+            prober=parts_of.SimulatedProber(agent.report_probe),
+            hooks=parts_of.NoHooks(),
+            addresses=agent.addresses,
+            root=None,
+            dns=translate.NodeDns(),
+            record=agent.record,
+            delete=agent.delete_pod,
+            changed=agent.writer.mark,
+            flush=agent.writer.flush,
+            facts=agent.facts,
+            clock=agent.clock,
+        )
+
+    agent_options = AgentOptions(
+        _settings(options, name), update_seconds=options.node_status_update_frequency, node_ip=options.node_ip
+    )
+    return NodeAgent(agent_options, client, runtime, pods, nodes, parts, time.time)
+
+
+async def _run(options: Options, config: Config) -> None:
+    many = options.runtime == "simulated" and options.nodes > 1
+    limit = 16 if not many else 64
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(Client(config, user_agent="kubeletd", limit=limit))
+        name = options.node_name
+        pod_selector = "spec.nodeName!=" if many else f"spec.nodeName={name}"
+        node_selector = "" if many else f"metadata.name={name}"
+        pods = Feed(Informer(client, resources.get("pods"), field_selector=pod_selector), pods_node)
+        nodes = Feed(Informer(client, resources.get("nodes"), field_selector=node_selector), own_name)
+        if options.runtime == "docker":
+            agents = [await _docker_node(options, client, config, pods, nodes, stack)]
+        else:
+            names = [f"{name}-{index}" for index in range(options.nodes)] if many else [name]
+            agents = [simulated_node(options, each, client, pods, nodes) for each in names]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(feed.informer.run()) for feed in (pods, nodes)]
+            tasks += [group.create_task(agent.run()) for agent in agents]
+            loop = asyncio.get_running_loop()
+
+            def stop() -> None:
+                for task in tasks:
+                    task.cancel()
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop)
+
+
+def run(options: Options) -> int:
+    """The process's exit code; returns when it is told to end."""
+    logging.basicConfig(
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname).1s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        config = Config.from_kubeconfig(options.kubeconfig)
+    except ConfigError as error:
+        print(f"kubeletd: {error}", file=sys.stderr)
+        return 2
+    import uvloop
+
+    uvloop.run(_run(options, config))
+    return 0
