@@ -146,6 +146,6 @@ def is_time_zone(name: str) -> bool:
     """Whether `name` is in the time zone database."""
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         return False
     return True
