@@ -78,6 +78,10 @@ class Gone(Exception):
     """The object an action was guarded by is gone or going."""
 
 
+class NotYet(Exception):
+    """Something has to happen first that no watch will tell of: look again, later each time."""
+
+
 class Executor:
     """Carries actions out, and shows their outcome to the informers at once."""
 
@@ -222,10 +226,11 @@ class Controller:
 
     name: ClassVar[str]
     workers: ClassVar[int] = 4
+    backoff: ClassVar[tuple[float, float]] = (0.005, 60.0)  # seconds, of keys that fail: first and longest
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.queue: WorkQueue[Key] = WorkQueue()
+        self.queue: WorkQueue[Key] = WorkQueue(*self.backoff)
         self.executor = Executor(context, self.name)
         self._informers: list[Informer] = []
         self.setup()
@@ -269,7 +274,7 @@ class Controller:
             self.queue.add_after(key, delay)
 
     def _failed(self, key: Key, error: Exception, delay: float) -> None:
-        expected = isinstance(error, (Gone, ConnectionError, TimeoutError)) or (
+        expected = isinstance(error, (Gone, NotYet, ConnectionError, TimeoutError)) or (
             isinstance(error, StatusError) and error.code in (403, 404, 409)
         )
         if expected:

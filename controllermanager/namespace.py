@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from apimachinery.errors import StatusError
 from apimachinery.resources import Resource
-from controllermanager.controller import PODS, Controller, Key
+from controllermanager.controller import PODS, Controller, Key, NotYet
 from controllermanager.discovery import discover
 from controllermanager.plans import namespace as plans
 from controllermanager.plans.namespace import NAMESPACES, Findings
@@ -17,6 +17,7 @@ from controllermanager.plans.views import PodView
 class NamespaceController(Controller):
     name: ClassVar[str] = "namespace-controller"
     workers: ClassVar[int] = 8
+    backoff: ClassVar[tuple[float, float]] = (0.1, 5.0)
 
     def setup(self) -> None:
         self._namespaces = self.watch(NAMESPACES, self.enqueue)
@@ -34,7 +35,10 @@ class NamespaceController(Controller):
         if namespace is None or not plans.needs_finalizing(namespace):
             return None
         findings = await self._empty(key[1])
-        return await self.executor.run(plans.plan(namespace, findings, self.context.now()))
+        await self.executor.run(plans.plan(namespace, findings, self.context.now()))
+        if not findings.nothing_left:
+            raise NotYet("some content remains")
+        return None
 
     async def _empty(self, name: str) -> Findings:
         found = await discover(self.context.client)

@@ -10,13 +10,12 @@ from typing import Any
 
 from apimachinery import meta, resources
 from apimachinery.resources import Resource
-from controllermanager.plans.actions import Action, RequeueAfter, Update, status_patch
+from controllermanager.plans.actions import Action, Update, status_patch
 
 Object = dict[str, Any]
 
 NAMESPACES = resources.get("namespaces")
 FINALIZER = "kubernetes"
-_AGAIN = 5.0  # seconds; what is gone sooner is noticed sooner where it is watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,10 @@ class Findings:
     undiscovered: Sequence[tuple[str, str]] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
     remaining: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+
+    @property
+    def nothing_left(self) -> bool:
+        return not self.undiscovered and not self.errors and not self.remaining
 
 
 def deletable(found: Sequence[Resource]) -> list[Resource]:
@@ -46,7 +49,7 @@ def needs_finalizing(namespace: Object) -> bool:
 
 def plan(namespace: Object, findings: Findings, now: datetime) -> list[Action]:
     """Lets the namespace go if nothing is left, else says what is."""
-    if not findings.undiscovered and not findings.errors and not findings.remaining:
+    if findings.nothing_left:
         kept = [f for f in namespace["spec"].get("finalizers") or () if f != FINALIZER]
         body = {
             **namespace,
@@ -63,7 +66,7 @@ def plan(namespace: Object, findings: Findings, now: datetime) -> list[Action]:
         if not same:
             conditions = meta.set_condition(conditions, condition, stamp)
     status = {**(namespace.get("status") or {}), "conditions": conditions}
-    return [*status_patch(NAMESPACES, namespace, status), RequeueAfter(_AGAIN)]
+    return status_patch(NAMESPACES, namespace, status)
 
 
 def _conditions(findings: Findings) -> list[Object]:
