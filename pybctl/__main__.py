@@ -28,13 +28,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _split(given: list[str]) -> tuple[list[str], list[str]]:
+    at = given.index("--") if "--" in given else len(given)
+    return given[:at], given[at + 1 :]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
     if given[:1] == ["__complete"]:
         print("\n".join(completion.words(parser, given[1:])))
         return
-    arguments = parser.parse_args(given)
+    # What follows `--` is another program's: none of it is a flag of ours.
+    own, rest = _split(given)
+    arguments = parser.parse_args(own)
+    arguments.rest = rest
     try:
         code = arguments.run(arguments)
     except (

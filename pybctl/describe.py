@@ -15,9 +15,18 @@ from .terminal import coloured, table
 
 # Their keys are the user's own words, or a field's.
 _VERBATIM = frozenset(
-    "matchLabels labels annotations data stringData limits requests capacity allocatable nodeSelector selector hard "
-    "used parameters".split()
-)
+    (
+        "matchLabels",
+        "labels",
+        "annotations",
+        "data",
+        "stringData",
+        "limits",
+        "requests",
+        "capacity",
+        "allocatable",
+    )
+) | {"nodeSelector", "selector", "hard", "used", "parameters"}
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 

@@ -41,9 +41,12 @@ def add_parsers(commands: Any) -> None:
     parser.add_argument("--timestamps", action="store_true")
     target.add_flags(parser)
     parser.set_defaults(run=lambda a: asyncio.run(_logs(a)))
-    parser = commands.add_parser("exec", help="run a command in a container")
+    parser = commands.add_parser(
+        "exec",
+        help="run a command in a container",
+        usage="pybctl exec [-c CONTAINER] [-i] [-t] [-n NAMESPACE] POD | TYPE/NAME -- COMMAND [ARGUMENT...]",
+    )
     parser.add_argument("words", nargs=1, metavar="POD | TYPE/NAME")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND [ARGUMENT...]")
     parser.add_argument("-c", "--container", default="")
     parser.add_argument("-i", "--stdin", action="store_true")
     parser.add_argument("-t", "--tty", action="store_true")
@@ -158,7 +161,7 @@ def _tls(config: Config) -> ssl.SSLContext | None:
 async def _exec(arguments: argparse.Namespace) -> int:
     import aiohttp  # heavy: only this command needs WebSockets
 
-    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    command = arguments.rest
     if not command:
         raise UsageError("you must specify at least one command for the container, after --")
     config = target.config(arguments)
