@@ -14,7 +14,7 @@ import yaml
 
 #: Bounds of one document after its aliases are copied out.
 MAX_NODES = 1_000_000
-MAX_DEPTH = 500
+MAX_DEPTH = 250
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -25,10 +25,6 @@ _FLOAT = re.compile(
 _TRUE = frozenset(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"])
 _FALSE = frozenset(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"])
 _NULL = frozenset(["", "~", "null", "Null", "NULL"])
-_STRING = "tag:yaml.org,2002:str"
-_SEQUENCE = "tag:yaml.org,2002:seq"
-_MAPPING = "tag:yaml.org,2002:map"
-_UNQUOTED = "unquoted"
 _CONVERTED = frozenset("tag:yaml.org,2002:" + name for name in ("int", "float", "bool", "null"))
 
 
@@ -36,64 +32,84 @@ class YAMLError(ValueError):
     """A document that cannot be read; worded `yaml: line 3: ...`."""
 
 
-class _Loader(_Base):  # type: ignore[misc]
-    """Composes nodes; marks unquoted scalars without a tag of their own, for `_scalar` to decide what they are."""
-
-    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        if kind is yaml.ScalarNode:
-            return _UNQUOTED if implicit[0] else _STRING
-        return _MAPPING if kind is yaml.MappingNode else _SEQUENCE
-
-
 class _Document:
-    """One composed document on its way to plain values; notes keys that are written twice."""
+    """One document, built from the parser's events (which nest no call, however deep the text nests)."""
 
-    def __init__(self) -> None:
-        self.duplicates: list[str] = []
+    def __init__(self, parser: Any) -> None:
+        self._event = parser.get_event
+        self._anchors: dict[str, Any] = {}
         self._nodes = 0
+        #: Keys that are written twice.
+        self.duplicates: list[str] = []
 
-    def value(self, node: yaml.Node, depth: int = 0) -> Any:
-        self._nodes += 1
-        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise YAMLError("yaml: document contains excessive aliasing")
-        if isinstance(node, yaml.ScalarNode):
-            return _scalar(node)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, depth + 1) for item in node.value]
-        return self._mapping(node, depth)
-
-    def _mapping(self, node: yaml.Node, depth: int) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        merged: list[yaml.Node] = []
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise YAMLError(f"yaml: line {key_node.start_mark.line + 1}: invalid map key")
-            if key_node.value == "<<" and key_node.tag == _UNQUOTED:
-                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
-                continue
-            key = _key(key_node)
-            if key in result:
-                line = key_node.start_mark.line + 1
-                self.duplicates.append(f'line {line}: key "{key}" already set in map')
-            result[key] = self.value(value_node, depth + 1)
-        for source in merged:
-            if not isinstance(source, yaml.MappingNode):
-                raise YAMLError("yaml: map merge requires map or sequence of maps as the value")
-            for key, value in self._mapping(source, depth + 1).items():
-                result.setdefault(key, value)
+    def value(self, event: Any, depth: int = 0) -> Any:
+        """The value that starts with `event`."""
+        self._count(depth)
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self._anchors:
+                raise YAMLError(f"yaml: unknown anchor '{event.anchor}' referenced")
+            return self._copy(self._anchors[event.anchor], depth)
+        if isinstance(event, yaml.ScalarEvent):
+            result = _scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            result = []
+            while not isinstance(item := self._event(), yaml.SequenceEndEvent):
+                result.append(self.value(item, depth + 1))
+        else:
+            result = self._mapping(depth)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = result
         return result
 
+    def _mapping(self, depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: list[Any] = []
+        while not isinstance(event := self._event(), yaml.MappingEndEvent):
+            line = event.start_mark.line + 1
+            merge = isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]
+            key = self.value(event, depth + 1)
+            value = self.value(self._event(), depth + 1)
+            if merge:
+                merged += value if isinstance(value, list) else [value]
+                continue
+            name = _key(key, line)
+            if name in result:
+                self.duplicates.append(f'line {line}: key "{name}" already set in map')
+            result[name] = value
+        for source in merged:
+            if not isinstance(source, dict):
+                raise YAMLError("yaml: map merge requires map or sequence of maps as the value")
+            for name, value in source.items():
+                result.setdefault(name, value)
+        return result
 
-def _key(node: yaml.ScalarNode) -> str:
-    value = _scalar(node)
+    def _copy(self, value: Any, depth: int) -> Any:
+        self._count(depth)
+        if isinstance(value, dict):
+            return {key: self._copy(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._copy(item, depth + 1) for item in value]
+        return value
+
+    def _count(self, depth: int) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise YAMLError("yaml: document contains excessive aliasing")
+        if depth > MAX_DEPTH:
+            raise YAMLError(f"yaml: exceeded max depth of {MAX_DEPTH}")
+
+
+def _key(value: Any, line: int) -> str:
+    if isinstance(value, (dict, list)):
+        raise YAMLError(f"yaml: line {line}: invalid map key")
     if isinstance(value, bool):
         return "true" if value else "false"
     return "null" if value is None else str(value)
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
-    text: str = node.value
-    if node.tag == _UNQUOTED or node.tag in _CONVERTED:
+def _scalar(event: yaml.ScalarEvent) -> Any:
+    text: str = event.value
+    if event.implicit[0] or event.tag in _CONVERTED:
         return plain_scalar(text)
     return text
 
@@ -142,21 +158,19 @@ def documents(source: bytes | str) -> Iterator[tuple[Any, list[str]]]:
     Empty documents give None.
     """
     try:
-        loader = _Loader(source)
+        parser = _Base(source)
     except yaml.YAMLError as error:
         raise _worded(error) from None
     try:
-        while loader.check_node():
-            node = loader.get_node()
-            document = _Document()
-            value = document.value(node) if node is not None else None
-            yield value, document.duplicates
+        while not isinstance(event := parser.get_event(), yaml.StreamEndEvent):
+            if isinstance(event, yaml.DocumentStartEvent):
+                document = _Document(parser)
+                value = document.value(parser.get_event())
+                yield value, document.duplicates
     except yaml.YAMLError as error:
         raise _worded(error) from None
-    except RecursionError:
-        raise YAMLError("yaml: exceeded max depth of 10000") from None
     finally:
-        loader.dispose()
+        parser.dispose()
 
 
 def load_one(source: bytes | str) -> tuple[Any, list[str]]:
