@@ -72,8 +72,8 @@ class Feed:
         present = await self._store.current_revision()
         try:
             await self._load_all(max(1, present - _HISTORY))
-        except CompactedError:
-            await self._load_all(present)
+        except CompactedError as error:
+            await self._load_all(error.compacted)
         self._follower = asyncio.create_task(self._follow())
         await self._reach(present)
 

@@ -33,12 +33,12 @@ from apiserver.storage.interface import (
     TxnResult,
 )
 from apiserver.storage.leases import LeaseTable
-from apiserver.storage.versions import SHIFT, Row, Version, VersionTable, connect, event_of
+from apiserver.storage.publication import Publication
+from apiserver.storage.versions import SHIFT, Row, Version, VersionTable, connect
 
 logger = logging.getLogger(__name__)
 
 _GROUP_ROWS = 512
-_QUEUED_BATCHES = 1024
 _CATCH_UP_ROWS = 1000
 _SWEEP_REVISIONS = 500
 _TICK_SECONDS = 10.0
@@ -63,30 +63,6 @@ class _State(NamedTuple):
     present: dict[str, Version]
     revision: int
     leases: Sequence[tuple[int, int]]
-
-
-class _Watch:
-    """A running watch: batches not yet taken. One that overflows goes back to reading the table."""
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self.batches: deque[tuple[int, list[Event]]] = deque()
-        self.behind = False
-        self.waiter: asyncio.Future[None] | None = None
-
-    def offer(self, revision: int, events: Sequence[Event]) -> None:
-        if self.behind:
-            return
-        if len(self.batches) >= _QUEUED_BATCHES:
-            self.batches.clear()
-            self.behind = True
-        else:
-            self.batches.append((revision, [e for e in events if e.kv.key.startswith(self.prefix)]))
-        self.wake()
-
-    def wake(self) -> None:
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
 
 
 def _encodable(key: str) -> bool:
@@ -124,10 +100,9 @@ class SqliteStore:
         self._leases = LeaseTable()
         self._last_lease = 0
         self._sequenced = 0  # the last decided revision
-        self._published = 0  # the last revision on disk and told
+        self._publication = Publication()
         self._pending: deque[_Pending] = deque()
         self._flushing = False
-        self._watches: set[_Watch] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._failure = ""
         self._recovery: asyncio.Task[None] | None = None
@@ -176,7 +151,7 @@ class SqliteStore:
     def _adopt(self, state: _State) -> None:
         """Go on from what is on disk."""
         self._present = state.present
-        self._sequenced = self._published = state.revision
+        self._sequenced = self._publication.revision = state.revision
         self._leases = LeaseTable()
         now = self._loop.time()
         for lease, ttl in state.leases:
@@ -196,8 +171,7 @@ class SqliteStore:
         while self._flushing and not self._failure:
             await asyncio.gather(self._submit([], []), return_exceptions=True)
         self._open = False
-        for watch in self._watches:
-            watch.wake()
+        self._publication.close()
         if self._reader is not self._writer:
             await self._call(self._reading, self._reader.close)
         await self._call(self._writing, self._writer.close)
@@ -231,7 +205,7 @@ class SqliteStore:
 
     async def current_revision(self) -> int:
         self._check()
-        return self._published
+        return self._publication.revision
 
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
         return await self._read(self._reader.get, key, revision)
@@ -338,11 +312,7 @@ class SqliteStore:
             self._fail(group, error)
             return
         if rows:
-            self._published = group[-1].revision
-            if self._watches:
-                events = [event_of(row) for row in rows]
-                for watch in self._watches:
-                    watch.offer(self._published, events)
+            self._publication.publish(group[-1].revision, rows)
         for pending in group:
             if not pending.done.done():
                 current: dict[str, KeyValue | None] = dict.fromkeys(pending.failed or ())
@@ -375,35 +345,12 @@ class SqliteStore:
 
     # Watching.
 
-    async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[tuple[int, Sequence[Event]]]:
+    def watch(self, prefix: str, start_revision: int) -> AsyncIterator[tuple[int, Sequence[Event]]]:
         self._check()
-        watch = _Watch(prefix)
-        self._watches.add(watch)
-        following = start_revision
-        watch.behind = following <= self._published
-        try:
-            while self._open:
-                if watch.behind:
-                    target = self._published
-                    watch.behind = False
-                    while following <= target:
-                        reached, events = await self._read(
-                            self._reader.changes, prefix, following, target, _CATCH_UP_ROWS
-                        )
-                        following = reached + 1
-                        yield reached, events
-                elif watch.batches:
-                    revision, events = watch.batches.popleft()
-                    if revision >= following:
-                        if events and events[0].kv.mod_revision < following:
-                            events = [e for e in events if e.kv.mod_revision >= following]
-                        following = revision + 1
-                        yield revision, events
-                else:
-                    watch.waiter = self._loop.create_future()
-                    await watch.waiter
-        finally:
-            self._watches.discard(watch)
+        return self._publication.follow(prefix, start_revision, self._changes)
+
+    async def _changes(self, prefix: str, first: int, last: int) -> tuple[int, Sequence[Event]]:
+        return await self._read(self._reader.changes, prefix, first, last, _CATCH_UP_ROWS)
 
     # Compaction.
 
@@ -422,8 +369,8 @@ class SqliteStore:
         while True:
             await asyncio.sleep(min(_TICK_SECONDS, self._retain_seconds))
             now = self._loop.time()
-            past.append((now, self._published))
-            until = self._published - self._retain_revisions
+            past.append((now, self._publication.revision))
+            until = self._publication.revision - self._retain_revisions
             while past and past[0][0] <= now - self._retain_seconds:
                 until = max(until, past.popleft()[1])
             if until <= compacted:
