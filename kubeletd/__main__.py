@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
             code = _check(sys.argv[1:] if argv is None else argv, writer)
         except Exception:
             traceback.print_exc()
+            raise  # no further than the process's end below
         finally:
             os._exit(code)
     os.close(writer)
