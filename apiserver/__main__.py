@@ -15,7 +15,6 @@ from apimachinery import componentconfig
 from apiserver.config import ServerConfig
 from apiserver.server import ApiServer
 
-
 #: Requests make few reference cycles and the cache none: look for them more rarely than Python does by itself.
 GC_THRESHOLD = (20_000, 20, 50)
 

@@ -13,9 +13,9 @@ from aiohttp import web
 from apimachinery import errors, resources
 from apiserver import respond
 from apiserver.authn import Authenticator
-from apiserver.cacher import Cachers
 from apiserver.metrics import RequestMetrics
 from apiserver.negotiation import Media
+from apiserver.registry.registries import Registries
 from apiserver.request import User
 from apiserver.requestinfo import RequestInfo
 from apiserver.storage.interface import StorageError
@@ -90,7 +90,7 @@ class Health:
 def install(
     plain: dict[str, Plain],
     metrics: RequestMetrics,
-    cachers: Cachers,
+    registries: Registries,
     ready: Callable[[], bool],
     authenticator: Authenticator,
     address: str,
@@ -103,7 +103,7 @@ def install(
     async def storage() -> str:
         try:
             async with asyncio.timeout(2):
-                await cachers.fresh()
+                await registries.cachers.fresh()
         except (TimeoutError, StorageError) as error:
             return f"storage does not answer: {error}"
         return ""
@@ -111,6 +111,16 @@ def install(
     async def started() -> str:
         return "" if ready() else "starting"
 
+    metrics.gauges["apiserver_registered_watchers"] = (
+        "Watches open, by resource.",
+        registries.watchers,
+        ("group", "resource"),
+    )
+    metrics.gauges["apiserver_storage_objects"] = (
+        "Objects stored, by resource.",
+        registries.objects,
+        ("resource",),
+    )
     health = Health({"ping": ping}, {"storage": storage, "poststarthook/bootstrap": started})
     answer = orjson.dumps(version())
 

@@ -80,7 +80,9 @@ async def _apply(http: Exchange, call: Call, document: Object) -> web.StreamResp
             subresource="scale",
         )
 
-    result, _ = await registry.update(call, info.namespace, info.name, change, subresource="scale", track=False)
+    result, _ = await registry.update(
+        call, info.namespace, info.name, change, subresource="scale", track=False
+    )
     obj = result.object() if isinstance(result, Entry) else result
     return respond.plain_object(scale.of(obj), http.media)
 

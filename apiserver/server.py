@@ -109,7 +109,7 @@ class ApiServer:
         nonresource.install(
             dispatcher.plain,
             metrics,
-            cachers,
+            registries,
             lambda: self._ready,
             authenticator,
             self.url.removeprefix("https://"),

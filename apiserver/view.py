@@ -52,6 +52,6 @@ class View:
         self, objects: Sequence[Object], version: str, *, revision: str, include: str = "Metadata"
     ) -> Object:
         """The Table (meta.k8s.io) of some objects of the asked version."""
-        from apiserver import tables
+        from apiserver.tables import table  # loaded with the first table
 
-        return tables.table(self.resource, objects, version=version, revision=revision, include=include)
+        return table(self.resource, objects, version=version, revision=revision, include=include)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterator
 
 from apimachinery import meta, resources
 from apimachinery.resources import Resource
@@ -59,6 +60,16 @@ class Registries:
     def registry(self, plural: str, group: str = "") -> Registry:
         """The registry of a built-in resource. KeyError where there is none."""
         return self._registries[resources.get(plural, group).storage]
+
+    # For metrics
+
+    def watchers(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        for registry in self._registries.values():
+            yield (registry.resource.group, registry.resource.plural), registry.cacher.watchers
+
+    def objects(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        for registry in self._registries.values():
+            yield (registry.resource.qualified,), len(registry.cacher.entries())
 
     # request.Reader
 

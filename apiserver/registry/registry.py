@@ -39,6 +39,7 @@ class Registry:
         self.backend = backend
         self.strategy = strategy.for_resource(resource)
         self.schema = schema.for_resource(resource)
+        self._has_spec = not resource.custom and "spec" in self.schema.fields
 
     # Reading
 
@@ -70,7 +71,7 @@ class Registry:
         metadata.for_create(obj, uid=identity.uid(), now=now, generation=strat.generation)
         if strat.has_status and not strat.created_status:
             obj.pop("status", None)
-        defaults.apply(resource, obj)
+        self.fill(obj)
         if track:
             meta_.pop("managedFields", None)
             self.track(call, None, obj, now)
@@ -195,7 +196,7 @@ class Registry:
             strategy.only_status(new, old, labels=strat.labels_by_status)
         elif subresource in strat.parts:
             strat.parts[subresource](new, old, self.backend.identity.timestamp())
-        defaults.apply(resource, new)
+        self.fill(new)
         if track:
             self.track(call, old, new, self.backend.identity.timestamp(), subresource)
         await self.mutate(
@@ -298,6 +299,12 @@ class Registry:
         return True
 
     # Parts
+
+    def fill(self, obj: Object) -> None:
+        """Defaults; built-in kinds that have a spec always have one, if an empty one."""
+        if self._has_spec:
+            obj.setdefault("spec", {})
+        defaults.apply(self.resource, obj)
 
     def track(self, call: Call, old: Object | None, new: Object, now: str, subresource: str = "") -> None:
         apply.track(
