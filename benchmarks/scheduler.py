@@ -234,7 +234,12 @@ async def _fill(kubeconfig: str, nodes: int, pods: int) -> None:
         account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
         await create("serviceaccounts", [account], "default")
         await create("nodes", some_nodes(nodes))
-        waiting = [pod_object(f"pod-{i:05}", {"cpu": "500m", "memory": "1Gi"}) for i in range(pods)]
+        # New nodes are not ready, and nobody here says they are.
+        tolerations = [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]
+        waiting = [
+            pod_object(f"pod-{i:05}", {"cpu": "500m", "memory": "1Gi"}, tolerations=tolerations)
+            for i in range(pods)
+        ]
         await create("pods", waiting, "default")
 
 
