@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from apimachinery import decode, errors
+from apimachinery import errors
 from apiserver import lists, negotiation, respond, watch
 from apiserver.entry import Entry
 from apiserver.exchange import Exchange
@@ -105,9 +105,7 @@ async def patch(http: Exchange) -> web.StreamResponse:
 async def _apply(http: Exchange, call: Call, body: bytes) -> web.StreamResponse:
     view, info = http.view, http.info
     registry, resource = view.registry, view.resource
-    document, warnings = decode.decode(body, "yaml", view.schema, call.options.field_validation)
-    call.warnings.extend(warnings)
-    document.setdefault("metadata", {})
+    document = patching.parse_applied(body, view.schema, call)
     patching.check_applied(document, info.name, info.namespace)
     document["metadata"]["name"] = info.name
     if resource.namespaced:
