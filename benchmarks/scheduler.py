@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from apimachinery import resources  # noqa: E402
+from scheduler import whatif  # noqa: E402
 from scheduler.candidates import CandidateCache  # noqa: E402
 from scheduler.columns import Columns, snapshot  # noqa: E402
 from scheduler.plan import plan  # noqa: E402
@@ -34,7 +35,7 @@ from scheduler.profiles import PROFILES  # noqa: E402
 from scheduler.views import Node, Pod  # noqa: E402
 
 Object = dict[str, Any]
-GPU, MODEL = "nvidia.com/gpu", "gpu-model"
+GPU = whatif.GPU
 REFERENCE = 212.0
 
 
@@ -122,32 +123,19 @@ def _timed(profile: str, kind: str, nodes: Iterable[Node], pods: list[Pod]) -> O
 
 
 def read_trace(data: Path) -> tuple[list[Node], list[tuple[int, int, Pod]]]:
-    """Nodes, and (created, deleted, pod) in seconds, of the openb trace. A share of a GPU counts as a whole one."""
-    nodes = []
-    with (data / "openb_node_list_all_node.csv").open() as file:
-        for row in csv.DictReader(file):
-            gpus = {GPU: row["gpu"]} if row["gpu"] != "0" else {}
-            labels = {MODEL: row["model"]} if row["model"] else {}
-            nodes.append(
-                Node.of(
-                    node_object(row["sn"], f"{row['cpu_milli']}m", f"{row['memory_mib']}Mi", labels, **gpus)
-                )
-            )
-    pods = []
-    with (data / "openb_pod_list_default.csv").open() as file:
-        for row in csv.DictReader(file):
-            requests = {"cpu": f"{row['cpu_milli']}m", "memory": f"{row['memory_mib']}Mi"}
-            spec: Object = {}
-            if row["num_gpu"] != "0":
-                requests[GPU] = row["num_gpu"]
-            if row["gpu_spec"]:
-                model = {"key": MODEL, "operator": "In", "values": row["gpu_spec"].split("|")}
-                terms = {"nodeSelectorTerms": [{"matchExpressions": [model]}]}
-                spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
-            created, deleted = int(float(row["creation_time"])), int(float(row["deletion_time"]))
-            pods.append(
-                (created, max(deleted, created + 1), Pod.of(pod_object(row["name"], requests, **spec)))
-            )
+    """Nodes, and (created, deleted, pod) in seconds, of the openb trace."""
+    node_lines = (data / "openb_node_list_all_node.csv").read_text().splitlines()
+    pod_lines = (data / "openb_pod_list_default.csv").read_text().splitlines()
+    ends = {row["name"]: int(float(row["deletion_time"])) for row in csv.DictReader(pod_lines)}
+    nodes, pods = [], []
+    for document in whatif.trace(node_lines, pod_lines):
+        if document["kind"] == "Node":
+            nodes.append(Node.of(document))
+            continue
+        name = document["metadata"]["name"]
+        pod = Pod.of({**document, "metadata": {**document["metadata"], "uid": name}})
+        created = int(pod.created)
+        pods.append((created, max(ends[name], created + 1), pod))
     return nodes, pods
 
 

@@ -50,6 +50,23 @@ async def _until_stopped(config: SchedulerConfig) -> None:
         logging.getLogger("scheduler").info("stopped")
 
 
+def _simulate(config: SchedulerConfig) -> str:
+    """What would happen to the pods of the given files."""
+    from scheduler import whatif
+    from scheduler.profiles import PROFILES
+
+    if all(path.endswith(".csv") for path in config.simulate):
+        if len(config.simulate) != 2:
+            raise ValueError("a trace is two CSV files: nodes, then pods")
+        nodes, pods = (Path(path).read_text().splitlines() for path in config.simulate)
+        documents = list(whatif.trace(nodes, pods))
+    else:
+        import yaml
+
+        documents = [d for path in config.simulate for d in yaml.safe_load_all(Path(path).read_text()) if d]
+    return whatif.report(whatif.simulate(documents, PROFILES[config.profile], config.seed))
+
+
 def main(argv: list[str] | None = None) -> int:
     config = componentconfig.load(
         SchedulerConfig,
@@ -62,6 +79,13 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     # numpy starts a thread per core for linear algebra, which is not done here. Said before numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if config.simulate:
+        try:
+            print(_simulate(config))
+        except (OSError, ValueError, KeyError) as error:
+            print(f"scheduler: cannot simulate: {error!r}", file=sys.stderr)
+            return 1
+        return 0
     import uvloop
 
     try:

@@ -21,6 +21,11 @@ class SchedulerConfig(ComponentConfig):
         "binpack", description="binpack fills nodes one after the other, spread keeps them equally loaded"
     )
     seed: int = Field(0, description="decides between nodes that are equally good")
+    simulate: list[str] = Field(
+        [],
+        description="no cluster: place the pods of this manifest, or of a trace's two CSV files (nodes, then pods), "
+        "on the nodes in it, say what would happen, and end",
+    )
     leader_elect: bool = Field(
         False, description="act only while holding the lease kube-system/kube-scheduler"
     )
