@@ -10,6 +10,8 @@ import socket
 import sys
 from pathlib import Path
 
+import yaml
+
 from apimachinery import componentconfig
 from kubeclient import Client, Config, ConfigError, LeaderElector, LeadershipLost
 from scheduler.options import SchedulerConfig
@@ -61,8 +63,6 @@ def _simulate(config: SchedulerConfig) -> str:
         nodes, pods = (Path(path).read_text().splitlines() for path in config.simulate)
         documents = list(whatif.trace(nodes, pods))
     else:
-        import yaml
-
         documents = [d for path in config.simulate for d in yaml.safe_load_all(Path(path).read_text()) if d]
     return whatif.report(whatif.simulate(documents, PROFILES[config.profile], config.seed))
 
@@ -82,8 +82,11 @@ def main(argv: list[str] | None = None) -> int:
     if config.simulate:
         try:
             print(_simulate(config))
-        except (OSError, ValueError, KeyError) as error:
-            print(f"scheduler: cannot simulate: {error!r}", file=sys.stderr)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            print(f"scheduler: cannot simulate: {error}", file=sys.stderr)
+            return 1
+        except KeyError as error:
+            print(f"scheduler: cannot simulate: an object lacks the field {error}", file=sys.stderr)
             return 1
         return 0
     import uvloop
