@@ -74,9 +74,7 @@ class GarbageCollector(Controller):
             await informer.synced()  # One after the other: sixty lists at once would hold up everyone else.
         # Owners that were looked up before their resource was watched: from now on the watch tells of them, but not
         # of those that went away in between.
-        for uid in list(self._graph.elsewhere):
-            del self._graph.elsewhere[uid]
-            self._enqueue(self._graph.dependents.get(uid, set()))
+        self._enqueue(self._graph.recheck())
         if found.failed:
             return
         for resource in [r for r in self._seen if r not in wanted and r.custom]:

@@ -75,8 +75,8 @@ def _plan_family(
             by_ports[backend.ports][(backend.ip, backend.pod.uid)] = _endpoint(
                 service, backend, snapshot.zones
             )
-    creates: list[Action] = []
     updates: list[Action] = []
+    homeless: list[tuple[list[Object], list[Object]]] = []
     spare: list[Object] = []
     taken: set[str] = set()
     for ports, endpoints in by_ports.items():
@@ -84,28 +84,24 @@ def _plan_family(
         same = [s for s in existing if (s.get("ports") or []) == shown]
         taken.update(s["metadata"]["name"] for s in same)
         filled, rest = _keep(same, endpoints)
-        emptied = [s for s, kept in filled if not kept]
+        spare += [s for s, kept in filled if not kept]
         filled = [(s, kept) for s, kept in filled if kept]
-        # New endpoints go where a write is due anyway, then where there is room, then into new slices.
+        # New endpoints go where a write is due anyway, then where there is room, then into further slices.
         filled.sort(key=lambda pair: pair[1] == (pair[0].get("endpoints") or []))
-        for _, kept in filled:
+        for s, kept in filled:
             while rest and len(kept) < LIMIT:
                 kept.append(rest.pop(0))
-        groups = [(s, kept, shown) for s, kept in filled]
-        while rest:
-            part, rest = rest[:LIMIT], rest[LIMIT:]
-            if emptied:
-                groups.append((emptied.pop(0), part, shown))
-            else:
-                creates.append(Create(SLICES, _new(service, family, part, shown, next(suffixes))))
-        spare += emptied
-        updates += [u for s, kept, p in groups if (u := _update(service, s, kept, p)) is not None]
+            updates += _update(service, s, kept, shown)
+        homeless += [(rest[i : i + LIMIT], shown) for i in range(0, len(rest), LIMIT)]
     spare += [s for s in existing if s["metadata"]["name"] not in taken]
     if not by_ports:
-        if not spare:
-            return [Create(SLICES, _new(service, family, [], [], next(suffixes)))]
-        placeholder = _update(service, spare[0], [], [])
-        return [*([placeholder] if placeholder else []), *(_delete(s) for s in spare[1:])]
+        homeless = [([], [])]
+    creates: list[Action] = []
+    for part, shown in homeless:
+        if spare:
+            updates += _update(service, spare.pop(0), part, shown)
+        else:
+            creates.append(Create(SLICES, _new(service, family, part, shown, next(suffixes))))
     return [*creates, *updates, *(_delete(s) for s in spare)]
 
 
@@ -174,7 +170,7 @@ def _new(service: Object, family: str, endpoints: list[Object], ports: list[Obje
     }
 
 
-def _update(service: Object, old: Object, endpoints: list[Object], ports: list[Object]) -> Update | None:
+def _update(service: Object, old: Object, endpoints: list[Object], ports: list[Object]) -> list[Action]:
     labels = _labels(service)
     same = (
         (old.get("endpoints") or []) == endpoints
@@ -182,9 +178,9 @@ def _update(service: Object, old: Object, endpoints: list[Object], ports: list[O
         and (old["metadata"].get("labels") or {}) == labels
     )
     if same:
-        return None
+        return []
     metadata = {**old["metadata"], "labels": labels}
-    return Update(SLICES, {**old, "metadata": metadata, "endpoints": endpoints, "ports": ports})
+    return [Update(SLICES, {**old, "metadata": metadata, "endpoints": endpoints, "ports": ports})]
 
 
 def _delete(s: Object) -> Delete:

@@ -121,6 +121,15 @@ class Graph:
             while len(self.elsewhere) > _REMEMBERED:
                 self.elsewhere.pop(next(iter(self.elsewhere)))
 
+    def recheck(self) -> set[str]:
+        """Forgets what was only looked up; returns the uids to decide on again. For now and then: an owner that came
+        and went while its watch was broken was never shown, neither its end."""
+        affected: set[str] = set()
+        for uid in self.elsewhere:
+            affected |= self.dependents.get(uid, set())
+        self.elsewhere.clear()
+        return affected
+
     def _forget_dependent(self, owner: str, uid: str) -> None:
         members = self.dependents.get(owner)
         if members is not None:

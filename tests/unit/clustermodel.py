@@ -68,7 +68,8 @@ class ClusterModel:
         if new.get("spec") != old.get("spec"):
             generation = int(old["metadata"]["generation"]) + 1
             new = {**new, "metadata": {**new["metadata"], "generation": generation}}
-        if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
+        finalizers = new["metadata"].get("finalizers") or (new.get("spec") or {}).get("finalizers")
+        if new["metadata"].get("deletionTimestamp") and not finalizers:
             del self.objects[key]
             return new
         return self._store(key, new)
