@@ -96,6 +96,8 @@ async def read_body(request: web.BaseRequest) -> bytes:
     length = request.content_length
     if length is not None and length > MAX_BODY:
         raise errors.too_large(f"Request entity too large: limit is {MAX_BODY}")
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
