@@ -60,6 +60,19 @@ def install(
 
     async def token(http: Exchange) -> web.StreamResponse:
         request = await http.object(_schema("authentication.k8s.io/v1", "TokenRequest"))
+        registry = http.view.registry
+        # A node may have tokens for its own pods only.
+        await registry.validate(
+            registry.admission_request(
+                http.call(http.write_options("CreateOptions")),
+                "CREATE",
+                http.info.namespace,
+                http.info.name,
+                request,
+                None,
+                "token",
+            )
+        )
         identity = dispatcher.registries.backend.identity
         answer = issuer.create(
             http.info.namespace, http.info.name, request, now=identity.now(), jti=identity.uid()

@@ -33,6 +33,9 @@ from apiserver.admission.storage import (
 from apiserver.authz import Authorizer
 from apiserver.request import Reader, Writer
 
+OFF_BY_DEFAULT = frozenset({"StorageObjectInUseProtection"})
+"""Its finalizers are for the controllers of volumes to take off; where none run, claims could never be deleted."""
+
 
 def chain(
     reader: Reader,
@@ -41,9 +44,14 @@ def chain(
     suffix: Callable[[], str],
     *,
     fresh: Fresh | None = None,
+    enabled: Collection[str] = (),
     disabled: Collection[str] = (),
 ) -> Chain:
-    """The chain. `suffix` gives five random characters; `disabled` names plugins to leave out."""
+    """The chain. `suffix` gives five random characters.
+
+    `enabled` names plugins of OFF_BY_DEFAULT to run, `disabled` plugins to leave out. Raises ValueError for names
+    that no plugin has.
+    """
     plugins: list[Plugin] = [
         PrivilegeEscalation(authorizer),
         NamespaceLifecycle(reader, fresh),
@@ -64,7 +72,8 @@ def chain(
         DefaultIngressClass(reader),
         ResourceQuota(reader, writer),
     ]
-    unknown = set(disabled) - {plugin.name for plugin in plugins}
+    unknown = {*enabled, *disabled} - {plugin.name for plugin in plugins}
     if unknown:
         raise ValueError(f"unknown admission plugin {', '.join(sorted(unknown))}")
-    return Chain(plugin for plugin in plugins if plugin.name not in disabled)
+    left_out = {*disabled, *(OFF_BY_DEFAULT - set(enabled))}
+    return Chain(plugin for plugin in plugins if plugin.name not in left_out)

@@ -165,10 +165,11 @@ class NodeRestriction(Plugin):
             raise forbid(request, why.format(reference["uid"]))
         if _bound_to(pod) != node:
             raise forbid(request, "node requested token bound to a pod scheduled on a different node")
-        audiences = [a for a in spec.get("audiences") or () if a not in _audiences(pod)]
-        if audiences:
-            listed = ", ".join(f'"{a}"' for a in audiences)
-            raise forbid(request, f"audience {listed} not found in pod spec volume")
+        audiences = spec.get("audiences") or [""]
+        if len(audiences) > 1:
+            raise forbid(request, "node may only request 0 or 1 audiences")
+        if audiences[0] not in _audiences(pod):
+            raise forbid(request, f'audience "{audiences[0]}" not found in pod spec volume')
 
     @staticmethod
     def _lease(node: str, request: AdmissionRequest) -> None:

@@ -22,7 +22,8 @@ NODE = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
 
 def make(*objects: Object, accounts: bool = True) -> tuple[Chain, ObjectReader]:
     reader = ObjectReader([namespace(), *([service_account()] if accounts else []), *objects])
-    return admission.chain(reader, Authorizer(reader), reader, lambda: "abcde"), reader
+    protection = ("StorageObjectInUseProtection",)
+    return admission.chain(reader, Authorizer(reader), reader, lambda: "abcde", enabled=protection), reader
 
 
 def request(
@@ -337,8 +338,10 @@ async def test_a_node_writes_only_its_own_pods() -> None:
 
 async def test_a_node_gets_tokens_for_its_pods_only() -> None:
     chain, reader = make()
-    reader.put(pod("mine", nodeName="n1"))
-    reader.put(pod("theirs", nodeName="n2"))
+    volumes = [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]
+    reader.put(pod("mine", nodeName="n1", volumes=volumes))
+    reader.put(pod("theirs", nodeName="n2", volumes=volumes))
+    reader.put(pod("bare", nodeName="n1"))
     accounts = resources.get("serviceaccounts")
 
     def asks(name: str, **more: str) -> AdmissionRequest:
@@ -349,6 +352,7 @@ async def test_a_node_gets_tokens_for_its_pods_only() -> None:
     await chain.validate(asks("mine"))
     for asked, message in (
         (asks("theirs"), "node requested token bound to a pod scheduled on a different node"),
+        (asks("bare"), 'audience "" not found in pod spec volume'),
         (asks("mine", uid="x"), "does not match the UID in record"),
         (asks("mine", kind="Secret"), "node requested token not bound to a pod"),
     ):
