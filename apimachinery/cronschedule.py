@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 _MONTHS = {
     name: i
@@ -144,6 +143,8 @@ def _number(text: str, names: dict[str, int]) -> int:
 
 def is_time_zone(name: str) -> bool:
     """Whether `name` is in the time zone database."""
+    from zoneinfo import ZoneInfo  # costs a server that has no CronJobs nothing
+
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -41,7 +41,6 @@ _TABLE: dict[tuple[str, str], Callable[[Object], None]] = {
     ("storage.k8s.io", "StorageClass"): defaults_cluster.storage_class,
     ("storage.k8s.io", "CSIDriver"): defaults_cluster.csi_driver,
     ("scheduling.k8s.io", "PriorityClass"): defaults_cluster.priority_class,
-    ("authentication.k8s.io", "TokenRequest"): defaults_cluster.token_request,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): defaults_cluster.mutating_webhooks,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): defaults_cluster.validating_webhooks,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): defaults_cluster.admission_policy,
@@ -61,11 +60,4 @@ def apply(resource: Resource, obj: Object) -> None:
     """Set the defaults of a kind, in place. `obj` has been decoded, so its types are right."""
     function = _TABLE.get((resource.group, resource.kind))
     if function is not None and not resource.custom:
-        function(obj)
-
-
-def apply_kind(group: str, kind: str, obj: Object) -> None:
-    """As `apply`, for kinds that are only bodies (TokenRequest)."""
-    function = _TABLE.get((group, kind))
-    if function is not None:
         function(obj)

@@ -9,7 +9,6 @@ from apimachinery import defaults_pods
 Object = dict[str, Any]
 
 CLIENT_IP_AFFINITY_SECONDS = 10800
-TOKEN_SECONDS = 3600
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -153,10 +152,6 @@ def csi_driver(obj: Object) -> None:
 
 def priority_class(obj: Object) -> None:
     obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
-
-
-def token_request(obj: Object) -> None:
-    obj.setdefault("spec", {}).setdefault("expirationSeconds", TOKEN_SECONDS)
 
 
 def _webhook(webhook: Object) -> None:

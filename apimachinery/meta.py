@@ -8,16 +8,6 @@ from apimachinery import names as _names
 
 Object = dict[str, Any]
 
-#: Fields of metadata that clients cannot set; the server writes them.
-SERVER_SET = (
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-    "uid",
-)
-
 
 def name(obj: Mapping[str, Any]) -> str:
     metadata = obj.get("metadata")
@@ -97,19 +87,6 @@ def owner_reference(
     if block_owner_deletion:
         ref["blockOwnerDeletion"] = True
     return ref
-
-
-def object_reference(obj: Mapping[str, Any]) -> Object:
-    """The ObjectReference of an object, for events and the like; empty parts are left out."""
-    parts = {
-        "kind": obj.get("kind"),
-        "namespace": namespace(obj),
-        "name": name(obj),
-        "uid": uid(obj),
-        "apiVersion": obj.get("apiVersion"),
-        "resourceVersion": resource_version(obj),
-    }
-    return {key: value for key, value in parts.items() if value}
 
 
 def split_api_version(api_version: str) -> tuple[str, str]:

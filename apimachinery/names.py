@@ -16,7 +16,6 @@ _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = "(" + _QUALIFIED + ")?"
 _WILDCARD = r"\*\." + _SUBDOMAIN
-_C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _HTTP_HEADER = "[-A-Za-z0-9]+"
 _PORT_NAME = re.compile("[-a-z0-9]+")
@@ -86,22 +85,8 @@ dns1123_label = _Syntax(_LABEL, _LABEL_TEXT, DNS1123_LABEL_MAX, "my-name", "123-
 dns1123_subdomain = _Syntax(_SUBDOMAIN, _SUBDOMAIN_TEXT, DNS1123_SUBDOMAIN_MAX, "example.com")
 dns1035_label = _Syntax(_LABEL_1035, _LABEL_1035_TEXT, DNS1035_LABEL_MAX, "my-name", "abc-123")
 wildcard_subdomain = _Syntax(_WILDCARD, _WILDCARD_TEXT, DNS1123_SUBDOMAIN_MAX, "*.example.com")
-c_identifier = _Syntax(
-    _C_IDENTIFIER,
-    "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric "
-    "characters or '_'",
-    0,
-    "my_name",
-    "MY_NAME",
-    "MyName",
-)
 http_header_name = _Syntax(
     _HTTP_HEADER, "a valid HTTP header must consist of alphanumeric characters or '-'", 0, "X-Header-Name"
-)
-http_path = _Syntax(
-    r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+",
-    "a valid HTTP path",
-    0,
 )
 
 
@@ -203,10 +188,6 @@ def port_name(value: str) -> list[str]:
     if value and (value[0] == "-" or value[-1] == "-"):
         errors.append("must not begin or end with a hyphen")
     return errors
-
-
-def port_number(value: int) -> list[str]:
-    return [] if 1 <= value <= 65535 else ["must be between 1 and 65535, inclusive"]
 
 
 def fully_qualified_name(value: str) -> list[str]:

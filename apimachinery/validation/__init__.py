@@ -76,7 +76,6 @@ _TABLE: dict[tuple[str, str], Checks] = {
     ("batch", "Job"): Checks(batch.job, batch.update_job, batch.update_job_status),
     ("batch", "CronJob"): Checks(batch.cron_job, batch.update_cron_job),
     ("autoscaling", "HorizontalPodAutoscaler"): Checks(autoscaling.autoscaler, autoscaling.update_autoscaler),
-    ("autoscaling", "Scale"): Checks(autoscaling.scale),
     ("", "Service"): Checks(services.service, services.update_service, services.update_service_status),
     ("", "Endpoints"): Checks(services.endpoints, services.update_endpoints),
     ("discovery.k8s.io", "EndpointSlice"): Checks(services.endpoint_slice, services.update_endpoint_slice),
@@ -94,9 +93,6 @@ _TABLE: dict[tuple[str, str], Checks] = {
     ),
     ("", "Event"): Checks(config.event, config.update_event),
     ("events.k8s.io", "Event"): Checks(config.event, config.update_event),
-    ("", "Binding"): Checks(config.binding),
-    ("policy", "Eviction"): Checks(config.eviction),
-    ("authentication.k8s.io", "TokenRequest"): Checks(config.token_request),
     ("", "Node"): Checks(cluster.node, cluster.update_node, cluster.update_node_status),
     ("", "PersistentVolume"): Checks(storage.create_volume, storage.update_volume),
     ("", "PersistentVolumeClaim"): Checks(claims.create_claim, claims.update_claim),
@@ -121,10 +117,6 @@ _TABLE: dict[tuple[str, str], Checks] = {
     (_RBAC, "ClusterRole"): Checks(rbac.cluster_role, rbac.update_cluster_role),
     (_RBAC, "RoleBinding"): Checks(rbac.role_binding, rbac.update_role_binding),
     (_RBAC, "ClusterRoleBinding"): Checks(rbac.cluster_role_binding, rbac.update_cluster_role_binding),
-    **{
-        ("authorization.k8s.io", kind): Checks(rbac.access_review)
-        for kind in ("SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectAccessReview")
-    },
     (_ADMISSION, "MutatingWebhookConfiguration"): Checks(admission.webhooks, admission.update_webhooks),
     (_ADMISSION, "ValidatingWebhookConfiguration"): Checks(admission.webhooks, admission.update_webhooks),
     (_ADMISSION, "ValidatingAdmissionPolicy"): Checks(
@@ -183,15 +175,6 @@ def status_update(resource: Resource, new: Object, old: Object) -> list[FieldErr
     function = _checks(resource).status
     if function is not None:
         function(errs, new, old)
-    return errs
-
-
-def body(group: str, kind: str, obj: Object) -> list[FieldError]:
-    """What is wrong with a kind that is only a body: Binding, Eviction, Scale, TokenRequest, access reviews."""
-    errs: list[FieldError] = []
-    function = _TABLE.get((group, kind), _NONE).create
-    if function is not None:
-        function(errs, obj)
     return errs
 
 

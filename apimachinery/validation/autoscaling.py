@@ -1,4 +1,4 @@
-"""Validation of HorizontalPodAutoscalers of both versions, and of Scale."""
+"""Validation of HorizontalPodAutoscalers of both versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from apimachinery.errors import forbidden_field, invalid_value, required
 from apimachinery.quantity import Quantity
 from apimachinery.validation.fields import (
     Errors,
-    checked,
     enum,
     label_selector,
     named,
@@ -139,10 +138,3 @@ def _rules(errs: Errors, path: str, rules: Object) -> None:
         elif period > _PERIOD_MAX:
             text = f"must be less than or equal to {_PERIOD_MAX}"
             errs.append(invalid_value(f"{here}.periodSeconds", period, text))
-
-
-def scale(errs: Errors, obj: Object) -> None:
-    """The body of a scale subresource."""
-    name = (obj.get("metadata") or {}).get("name") or ""
-    checked(errs, "metadata.name", name, names.path_segment)
-    not_negative(errs, "spec.replicas", (obj.get("spec") or {}).get("replicas"))

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from apimachinery import names
-from apimachinery.errors import duplicate, forbidden_field, invalid_value, not_supported, required, too_long
+from apimachinery.errors import duplicate, forbidden_field, invalid_value, required, too_long
 from apimachinery.quantity import Quantity
 from apimachinery.validation import objectmeta, resourceamounts
 from apimachinery.validation.fields import Errors, checked, enum, immutable
@@ -206,28 +206,6 @@ def update_resource_quota_status(errs: Errors, new: Object, old: Object) -> None
     status = new.get("status") or {}
     for field in ("hard", "used"):
         resourceamounts.resource_list(errs, f"status.{field}", status.get(field))
-
-
-def token_request(errs: Errors, obj: Object) -> None:
-    seconds = (obj.get("spec") or {}).get("expirationSeconds")
-    path = "spec.expirationSeconds"
-    if seconds is not None and seconds < 600:
-        errs.append(invalid_value(path, seconds, "may not specify a duration less than 10 minutes"))
-    elif seconds is not None and seconds > 1 << 32:
-        errs.append(invalid_value(path, seconds, "may not specify a duration larger than 2^32 seconds"))
-
-
-def eviction(errs: Errors, obj: Object) -> None:
-    checked(errs, "metadata.name", (obj.get("metadata") or {}).get("name") or "", names.dns1123_subdomain)
-
-
-def binding(errs: Errors, obj: Object) -> None:
-    """The target of a pod's binding."""
-    target = obj.get("target") or {}
-    if target.get("kind") not in ("", None, "Node"):
-        errs.append(not_supported("target.kind", target["kind"], ("Node", "<empty>")))
-    if not target.get("name"):
-        errs.append(required("target.name"))
 
 
 def event(errs: Errors, obj: Object) -> None:

@@ -117,19 +117,3 @@ def update_cluster_role_binding(errs: Errors, new: Object, old: Object) -> None:
 def _same_role(errs: Errors, new: Object, old: Object) -> None:
     if new.get("roleRef") != old.get("roleRef"):
         errs.append(invalid_value("roleRef", new.get("roleRef"), "cannot change roleRef"))
-
-
-def access_review(errs: Errors, obj: Object) -> None:
-    """Any of the subject access reviews: exactly one kind of attributes."""
-    spec = obj.get("spec") or {}
-    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if resource is not None and other is not None:
-        text = "cannot be specified in combination with resourceAttributes"
-        errs.append(invalid_value("spec.nonResourceAttributes", other, text))
-    if resource is None and other is None:
-        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        errs.append(invalid_value("spec.resourceAttributes", resource, text))
-    whom = obj.get("kind") in ("SubjectAccessReview", "LocalSubjectAccessReview")
-    if whom and not spec.get("user") and not spec.get("groups"):
-        text = "at least one of user or group must be specified"
-        errs.append(invalid_value("spec.user", "", text))

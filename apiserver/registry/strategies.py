@@ -47,6 +47,12 @@ def _resize(new: Object, old: Object) -> list[FieldError]:
     return problems
 
 
+def _approval(new: Object, old: Object) -> list[FieldError]:
+    problems: list[FieldError] = []
+    validation.approval_update(problems, new, old)
+    return problems
+
+
 TABLE: dict[tuple[str, str], Strategy] = {
     ("", "endpoints"): Strategy(create_on_update=True),
     ("", "events"): Strategy(create_on_update=True, garbage_collected=False, lease=3600),
@@ -130,6 +136,7 @@ TABLE: dict[tuple[str, str], Strategy] = {
     ("certificates.k8s.io", "certificatesigningrequests"): Strategy(
         has_status=True, initial_status={}, prepare_update=certificates.prepare_update,
         prepare_status=certificates.prepare_status, parts={"approval": certificates.approved},
+        part_checks={"approval": _approval},
     ),
     ("coordination.k8s.io", "leases"): Strategy(create_on_update=True, unconditional_update=False),
     ("discovery.k8s.io", "endpointslices"): Strategy(generation=True, intent=_slice_intent),

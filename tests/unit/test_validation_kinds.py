@@ -372,22 +372,6 @@ def test_metadata_rules_of_updates() -> None:
     ]
 
 
-def test_bodies() -> None:
-    def errors(group: str, kind: str, obj: Object) -> list[str]:
-        return [str(e) for e in validation.body(group, kind, obj)]
-
-    assert errors("autoscaling", "Scale", {"metadata": {"name": "x"}, "spec": {"replicas": -1}}) == [
-        "spec.replicas: Invalid value: -1: must be greater than or equal to 0"
-    ]
-    assert errors("", "Binding", {"target": {"kind": "Node"}}) == ["target.name: Required value"]
-    short = {"spec": {"expirationSeconds": 5}}
-    assert (
-        "may not specify a duration less than 10 minutes"
-        in errors("authentication.k8s.io", "TokenRequest", short)[0]
-    )
-    assert errors("", "Nothing", {}) == []
-
-
 @pytest.mark.parametrize("resource", resources.BUILTIN, ids=lambda r: f"{r.api_version}/{r.kind}")
 def test_nearly_empty_objects_of_all_kinds_are_answered(resource: resources.Resource) -> None:
     for body in ({}, {"metadata": {}}, {"metadata": {"name": "x"}, "spec": {}, "status": {}}):
