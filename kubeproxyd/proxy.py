@@ -12,6 +12,7 @@ from kubeclient.client import Client
 from kubeclient.informer import Informer
 
 from . import dns, nftables, views
+from .bridge import keep_hairpin
 from .config import ProxyConfig
 from .plan import plan
 from .zone import State
@@ -50,6 +51,7 @@ class Proxy:
             for informer in informers:
                 tasks.create_task(informer.run())
             bridge = await self._bridge()
+            tasks.create_task(keep_hairpin(bridge))
             for informer in informers:
                 await informer.synced()
             tasks.create_task(self._keep_rules(bridge))
