@@ -90,8 +90,11 @@ def _parse(body: bytes, content_type: str, schema: Schema) -> tuple[Object, list
         else:
             obj = orjson.loads(body)
     except ValueError as error:
-        detail = decode_strict.go_syntax_error(error, body) if content_type == "json" else str(error)
-        raise _unrecognized(schema, f"couldn't get version/kind; json parse error: {detail}", body) from None
+        detail = str(error)
+        if content_type == "json":
+            words = decode_strict.go_syntax_error(error, body)
+            detail = f"couldn't get version/kind; json parse error: {words}"
+        raise _unrecognized(schema, detail, body) from None
     if body.count(b"{") + body.count(b"[") > _DEPTH_MAX and not _encodable(obj):
         raise _unrecognized(schema, "couldn't get version/kind; json parse error: exceeded max depth", body)
     if obj.__class__ is not dict:

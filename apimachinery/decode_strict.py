@@ -31,7 +31,9 @@ def field_problems(value: Any, schema: Schema) -> list[str]:
 def _walk(value: Any, schema: Schema | None, path: str, problems: list[str]) -> None:
     """`schema` None: anything goes, but keys must be unique. Values of wrong types are not looked into."""
     if schema is not None and schema.preserve_unknown and not schema.fields:
-        return
+        if schema.ref:
+            return  # raw JSON within a built-in kind
+        schema = None
     if isinstance(value, (Pairs, dict)):
         pairs: Iterable[tuple[str, Any]] = value if isinstance(value, Pairs) else value.items()
         seen: set[str] = set()

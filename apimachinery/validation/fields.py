@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from apimachinery import names
@@ -105,12 +106,18 @@ IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
-def is_ip(value: str) -> bool:
+@lru_cache(maxsize=8192)
+def ip_version(value: str) -> int:
+    """4 or 6; 0 where `value` is no address."""
     try:
-        ipaddress.ip_address(value)
+        version = ipaddress.ip_address(value).version
     except ValueError:
-        return False
-    return "%" not in value
+        return 0
+    return 0 if "%" in value else version
+
+
+def is_ip(value: str) -> bool:
+    return ip_version(value) != 0
 
 
 def ip(errs: Errors, path: str, value: str) -> None:

@@ -10,7 +10,8 @@ from apimachinery.validation.fields import INT32_MAX, Errors, enum, in_range, re
 
 Object = dict[str, Any]
 
-_SYSCTL = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SYSCTL = re.compile(r"^(" + _SEGMENT + r"[\./])*" + _SEGMENT + "$", re.ASCII)
 _SYSCTL_MAX = 253
 
 
@@ -59,8 +60,7 @@ def pod(errs: Errors, path: str, spec: Object) -> None:
         if not name:
             errs.append(required(place))
         elif len(name) > _SYSCTL_MAX or not _SYSCTL.fullmatch(name):
-            pattern = _SYSCTL.pattern
-            text = f"must have at most {_SYSCTL_MAX} characters and match regex ^{pattern}$"
+            text = f"must have at most {_SYSCTL_MAX} characters and match regex {_SYSCTL.pattern}"
             errs.append(invalid_value(place, name, text))
         elif name in names:
             errs.append(duplicate(place, name))

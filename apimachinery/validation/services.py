@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Any
 
 from apimachinery import names
@@ -26,6 +27,7 @@ from apimachinery.validation.fields import (
     immutable,
     in_range,
     ip,
+    ip_version,
     is_ip,
     labels,
     named,
@@ -230,20 +232,28 @@ def update_service_status(errs: Errors, new: Object, old: Object) -> None:
             checked(errs, f"{here}.hostname", entry["hostname"], names.dns1123_subdomain)
 
 
-def _not_special(errs: Errors, path: str, value: str) -> None:
-    """An address that traffic from elsewhere can have: not unspecified, loopback or link-local."""
+@lru_cache(maxsize=8192)
+def _special(value: str) -> tuple[str, ...]:
+    """Why no traffic from elsewhere can have this address: unspecified, loopback or link-local."""
     address = ipaddress.ip_address(value)
+    problems = []
     if address.is_unspecified:
-        errs.append(invalid_value(path, value, f"may not be unspecified ({value})"))
+        problems.append(f"may not be unspecified ({value})")
     if address.is_loopback:
-        text = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
-        errs.append(invalid_value(path, value, text))
+        problems.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if address.is_link_local:
-        text = "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
-        errs.append(invalid_value(path, value, text))
-    if address.is_multicast and (address.version == 6 or value.startswith("224.0.0.")):
-        text = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        errs.append(invalid_value(path, value, text))
+        problems.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if address in _LINK_LOCAL_MULTICAST[address.version]:
+        problems.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    return tuple(problems)
+
+
+_LINK_LOCAL_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
+
+
+def _not_special(errs: Errors, path: str, value: str) -> None:
+    for problem in _special(value):
+        errs.append(invalid_value(path, value, problem))
 
 
 def endpoints(errs: Errors, obj: Object) -> None:
@@ -330,7 +340,7 @@ def _endpoint(errs: Errors, path: str, endpoint: Object, family: str) -> None:
         ip(errs, here, address)
         if not is_ip(address):
             continue
-        if family in ("IPv4", "IPv6") and ipaddress.ip_address(address).version != int(family[-1]):
+        if family in ("IPv4", "IPv6") and ip_version(address) != int(family[-1]):
             errs.append(invalid_value(here, address, f"must be an {family} address"))
         _not_special(errs, here, address)
     if endpoint.get("nodeName") is not None:

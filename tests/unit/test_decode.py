@@ -156,6 +156,16 @@ def test_schemas_of_custom_resources_are_checked_all_the_way_down() -> None:
         assert "exceeded max depth" in refused(body, crd, mode)
 
 
+def test_repeated_fields_of_custom_resources_are_found_wherever_they_are() -> None:
+    loose = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    kind = schema.from_openapi({"type": "object", "properties": {"spec": loose}}, "example.com/v1", "Widget")
+    assert refused(b'{"spec":{"a":{"b":1,"b":2}}}', kind).endswith('duplicate field "spec.a.b"')
+    assert accepted({"spec": {"a": {"b": None}}}, kind)["spec"] == {"a": {"b": None}}
+    assert refused({"spec": {}, "other": 1, "metadata": {"x": 1}}, kind).endswith(
+        'unknown field "other", unknown field "metadata.x"'
+    )
+
+
 def test_apiversion_and_kind() -> None:
     assert accepted({})["kind"] == "Pod"
     assert accepted({"kind": "Pod"})["apiVersion"] == "v1"
