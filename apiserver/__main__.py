@@ -13,7 +13,9 @@ import uvloop
 
 from apimachinery import componentconfig
 from apiserver.config import ServerConfig
+from apiserver.pki import PKIError
 from apiserver.server import ApiServer
+from apiserver.storage.interface import StorageError
 
 #: Requests make few reference cycles and the cache none: look for them more rarely than Python does by itself.
 GC_THRESHOLD = (20_000, 20, 50)
@@ -41,7 +43,11 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(
         level=config.log_level, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr
     )
-    uvloop.run(_run(config))
+    try:
+        uvloop.run(_run(config))
+    except (StorageError, PKIError, OSError) as error:
+        logging.getLogger("apiserver").error("cannot serve: %s", error)
+        return 1
     return 0
 
 

@@ -65,6 +65,8 @@ class Dispatcher:
         self._max_reading = max_reading
         self._max_writing = max_writing
         self._timeout = timeout
+        # Reads of an embedded store wait for nobody: they need no clock.
+        self._local = registries.backend.store.exclusive
         self.subresources: dict[tuple[tuple[str, str], str, str], Handler] = {}
         self.virtual: dict[tuple[str, str], Virtual] = {}
         self.plain: dict[str, Plain] = {}
@@ -141,7 +143,12 @@ class Dispatcher:
             raise self._too_many()
         metrics.reading += 1
         try:
-            return await self._route(request, info, user, media)
+            if self._local:
+                return await self._route(request, info, user, media)
+            async with asyncio.timeout(self._timeout):
+                return await self._route(request, info, user, media)
+        except TimeoutError:
+            raise errors.timeout("request did not complete within the allotted timeout") from None
         finally:
             metrics.reading -= 1
 

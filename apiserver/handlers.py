@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from typing import Any
 
@@ -16,6 +17,8 @@ from apiserver.registry.call import Call
 from apiserver.registry.registry import success_status
 
 Object = dict[str, Any]
+
+DELETE_WORKERS = 16
 Result = Entry | Object
 
 
@@ -167,12 +170,21 @@ async def delete_collection(http: Exchange) -> web.StreamResponse:
     )
     call = http.call(http.write_options("DeleteOptions"))
     call.options = type(call.options)(dry_run=options.dry_run)
-    for entry in page.entries:
-        try:
-            await registry.delete(call, entry.namespace, entry.name, options, matching=entry)
-        except errors.StatusError as error:
-            if error.reason != "NotFound":
-                raise
+    waiting = iter(page.entries)
+
+    async def work() -> None:
+        for entry in waiting:
+            try:
+                await registry.delete(call, entry.namespace, entry.name, options, matching=entry)
+            except errors.StatusError as error:
+                if error.reason != "NotFound":
+                    raise
+
+    # Several at one time, so that the store commits them in groups.
+    problems = await asyncio.gather(*(work() for _ in range(DELETE_WORKERS)), return_exceptions=True)
+    for problem in problems:
+        if problem is not None:
+            raise problem
     body = respond.list_body(view, page.entries, http.media, revision=registry.cacher.revision)
     return respond.raw(body, 200, http.media.content_type)
 

@@ -24,6 +24,7 @@ Object = dict[str, Any]
 LEASES = "/registry/masterleases/"
 LEASE_SECONDS = 15
 PERIOD = 10.0
+STOP_SECONDS = 2.0
 NAME = "kubernetes"
 PORT_NAME = "https"
 
@@ -124,9 +125,14 @@ class KubernetesService:
 
     async def stop(self) -> None:
         """Take this server's address out at once."""
-        if self._lease:
-            await self._registries.backend.store.revoke_lease(self._lease)
-            await self._reconcile(without=self._address)
+        if not self._lease:
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._registries.backend.store.revoke_lease(self._lease)
+                await self._reconcile(without=self._address)
+        except (StorageError, StatusError, TimeoutError) as error:
+            logger.warning("cannot take this server out of the kubernetes Service: %s", error)
 
     async def _announce(self) -> None:
         store = self._registries.backend.store

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ EVENT_TTL = 3600
 #: Seconds that running requests get to finish when the server stops.
 SHUTDOWN_SECONDS = 5.0
 REPAIR_SECONDS = 180.0
+RETRY_SECONDS = 0.5
 
 _IP_FREEBIND = 15  # linux/in.h; the socket module does not name it
 
@@ -47,12 +50,7 @@ class ApiServer:
         self.url = ""
         self.port = 0
         self._ready = False
-        self._store: Store | None = None
-        self._streams: StreamRoutes | None = None
-        self._cachers: Cachers | None = None
-        self._runner: web.ServerRunner | None = None
-        self._service: KubernetesService | None = None
-        self._tasks: asyncio.TaskGroup | None = None
+        self._running = AsyncExitStack()
 
     async def __aenter__(self) -> ApiServer:
         await self.start()
@@ -73,9 +71,10 @@ class ApiServer:
             data / "pki", service_cidr=config.service_cidr, extra_names=_names(config)
         )
         pki.ensure_kubeconfigs(certificates, data, self.url)
-        store = self._store = _store(config, data)
+        store = _store(config, data)
         await store.start()
-        cachers = self._cachers = Cachers(store)
+        self._running.push_async_callback(store.close)
+        cachers = Cachers(store)
         await cachers.start(list(resources.stored()), ttl={("", "events"): EVENT_TTL})
         backend = Backend(store, Identity(), None, config.service_cidr, config.node_ports)
         registries = Registries(backend, cachers)
@@ -105,7 +104,7 @@ class ApiServer:
             timeout=config.request_timeout,
         )
         subresources.install(dispatcher, authenticator, authorizer, certificates, config)
-        self._streams = StreamRoutes(dispatcher, authorizer, certificates)
+        streams = StreamRoutes(dispatcher, authorizer, certificates)
         nonresource.install(
             dispatcher.plain,
             metrics,
@@ -115,20 +114,26 @@ class ApiServer:
             self.url.removeprefix("https://"),
         )
         await bootstrap.objects(registries)
-        service = self._service = KubernetesService(registries, _advertised(config), self.port)
+        service = KubernetesService(registries, _advertised(config), self.port)
         await service.start()
-        tasks = self._tasks = asyncio.TaskGroup()
-        await tasks.__aenter__()
+        background = Background()
         for resource in (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
-            tasks.create_task(_invalidate(cachers, resource, authorizer))
-        tasks.create_task(service.run())
-        tasks.create_task(_repair(registries))
-        await self._serve(dispatcher, sockets, certificates)
+            background.start(_invalidate(cachers, resource, authorizer))
+        background.start(service.run())
+        background.start(_repair(registries))
+        # What is pushed last is stopped first: no more requests, then their watches end, then the rest.
+        self._running.push_async_callback(background.stop)
+        runner = await self._listener(dispatcher, sockets, certificates)
+        self._running.push_async_callback(runner.cleanup)
+        self._running.push_async_callback(cachers.close)
+        self._running.push_async_callback(streams.close)
+        self._running.push_async_callback(service.stop)
         self._ready = True
 
-    async def _serve(
+    async def _listener(
         self, dispatcher: Dispatcher, sockets: list[socket.socket], certificates: pki.ClusterPKI
-    ) -> None:
+    ) -> web.ServerRunner:
+        """Listen on the sockets, with TLS."""
         config = self.config
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -146,28 +151,39 @@ class ApiServer:
             return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
 
         server = ConnectionServer(dispatcher, request_factory=request, access_log=None, keepalive_timeout=300)
-        runner = self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         for sock in sockets:
             await web.SockSite(runner, sock, ssl_context=context, backlog=1024).start()
+        return runner
 
     async def stop(self) -> None:
         """Stop listening, end watches, let writes finish, close the store."""
         self._ready = False
-        if self._tasks is not None:
-            for task in list(self._tasks._tasks):
-                task.cancel()
-            await self._tasks.__aexit__(None, None, None)
-        if self._service is not None:
-            await self._service.stop()
-        if self._streams is not None:
-            await self._streams.close()
-        if self._cachers is not None:
-            await self._cachers.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        if self._store is not None:
-            await self._store.close()
+        await self._running.aclose()
+
+
+class Background:
+    """Tasks that run as long as the server; one that fails is logged."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a background task failed", exc_info=error)
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _invalidate(cachers: Cachers, resource: resources.Resource, authorizer: Authorizer) -> None:
@@ -181,7 +197,10 @@ async def _invalidate(cachers: Cachers, resource: resources.Resource, authorizer
                 authorizer.invalidate()
         finally:
             watcher.close()
-        await cacher.fresh()
+        try:
+            await cacher.fresh()
+        except StorageError:
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _repair(registries: Registries) -> None:
