@@ -151,7 +151,7 @@ def _checks(resource: Resource) -> Checks:
 def create(resource: Resource, obj: Object) -> list[FieldError]:
     """What is wrong with a new object. Empty: nothing."""
     check = objectmeta.name_check(resource.group, resource.kind)
-    errs = objectmeta.validate(obj, check, namespaced=resource.namespaced)
+    errs = objectmeta.validate(obj, check, namespaced=resource.namespaced, custom=resource.custom)
     function = _checks(resource).create
     if function is not None:
         function(errs, obj)
@@ -160,7 +160,7 @@ def create(resource: Resource, obj: Object) -> list[FieldError]:
 
 def update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
     """What is wrong with replacing `old` by `new`; each error is said once."""
-    errs = objectmeta.validate_update(new, old)
+    errs = objectmeta.validate_update(new, old, custom=resource.custom)
     checks = _checks(resource)
     if checks.update is not None:
         checks.update(errs, new, old)
@@ -171,7 +171,7 @@ def update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
 
 def status_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
     """What is wrong with a new status; the spec is the old one's by then."""
-    errs = objectmeta.validate_update(new, old)
+    errs = objectmeta.validate_update(new, old, custom=resource.custom)
     function = _checks(resource).status
     if function is not None:
         function(errs, new, old)

@@ -102,8 +102,7 @@ def update_secret(errs: Errors, new: Object, old: Object) -> None:
 
 
 def namespace(errs: Errors, obj: Object) -> None:
-    for i, finalizer in enumerate((obj.get("spec") or {}).get("finalizers") or ()):
-        objectmeta.finalizers(errs, f"spec.finalizers[{i}]", [finalizer])
+    objectmeta.finalizers(errs, "spec.finalizers", (obj.get("spec") or {}).get("finalizers") or [])
 
 
 def update_namespace_status(errs: Errors, new: Object, old: Object) -> None:

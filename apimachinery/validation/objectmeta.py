@@ -47,9 +47,10 @@ def name_check(group: str, kind: str) -> NameCheck:
     return _NAMES.get((group, kind), names.dns1123_subdomain)
 
 
-def validate(obj: Object, check: NameCheck, *, namespaced: bool, path: str = "metadata") -> Errors:
+def validate(obj: Object, check: NameCheck, *, namespaced: bool, custom: bool = False) -> Errors:
     """Metadata of a new object; its name has been generated already."""
     errs: Errors = []
+    path = "metadata"
     metadata = obj.get("metadata") or {}
     base = metadata.get("generateName")
     if base:
@@ -69,7 +70,7 @@ def validate(obj: Object, check: NameCheck, *, namespaced: bool, path: str = "me
         errs.append(required(f"{path}.namespace"))
     else:
         checked(errs, f"{path}.namespace", namespace, names.dns1123_label)
-    _shared(errs, metadata, path)
+    _shared(errs, metadata, path, custom)
     return errs
 
 
@@ -93,7 +94,7 @@ def annotation_map(errs: Errors, path: str, values: dict[str, str] | None) -> No
         errs.append(too_long(path, TOTAL_ANNOTATION_SIZE))
 
 
-def _shared(errs: Errors, metadata: Object, path: str) -> None:
+def _shared(errs: Errors, metadata: Object, path: str, custom: bool) -> None:
     generation = metadata.get("generation")
     if generation is not None and generation < 0:
         errs.append(invalid_value(f"{path}.generation", generation, NOT_NEGATIVE))
@@ -102,7 +103,7 @@ def _shared(errs: Errors, metadata: Object, path: str) -> None:
     if metadata.get("ownerReferences"):
         _owner_references(errs, f"{path}.ownerReferences", metadata["ownerReferences"])
     if metadata.get("finalizers"):
-        finalizers(errs, f"{path}.finalizers", metadata["finalizers"])
+        finalizers(errs, f"{path}.finalizers", metadata["finalizers"], custom=custom)
 
 
 def _owner_references(errs: Errors, path: str, references: list[Object]) -> None:
@@ -113,28 +114,29 @@ def _owner_references(errs: Errors, path: str, references: list[Object]) -> None
             errs.append(invalid_value(f"{path}.apiVersion", api_version, "version must not be empty"))
         for field in ("kind", "name", "uid"):
             if not reference.get(field):
-                errs.append(invalid_value(f"{path}.{field}", "", f"{field} must not be empty"))
+                errs.append(invalid_value(f"{path}.{field}", "", "must not be empty"))
         if (api_version, kind) == ("v1", "Event"):
             errs.append(invalid_value(path, reference, "/v1, Kind=Event is disallowed from being an owner"))
         if reference.get("controller"):
-            name = reference.get("name") or ""
+            name = f"{kind}/{reference.get('name') or ''}"
             if controller:
                 text = (
                     "Only one reference can have Controller set to true. "
                     f'Found "true" in references for {controller} and {name}'
                 )
                 errs.append(invalid_value(path, references, text))
-            controller = name
+            else:
+                controller = name
 
 
-def finalizers(errs: Errors, path: str, values: list[str]) -> None:
-    for value in values:
-        problems = names.qualified_name(value)
-        for message in problems:
+def finalizers(errs: Errors, path: str, values: list[str], *, custom: bool = False) -> None:
+    """Finalizers are qualified names; those without a domain must be well-known ones, but on custom resources."""
+    for i, value in enumerate(values):
+        for message in names.qualified_name(value):
             errs.append(invalid_value(path, value, message))
-        if not problems and "/" not in value and value not in _STANDARD_FINALIZERS:
+        if not custom and "/" not in value and value not in _STANDARD_FINALIZERS:
             text = "name is neither a standard finalizer name nor is it fully qualified"
-            errs.append(invalid_value(path, value, text))
+            errs.append(invalid_value(f"{path}[{i}]", value, text))
     if "orphan" in values and "foregroundDeletion" in values:
         text = "finalizer orphan and foregroundDeletion cannot be both set"
         errs.append(invalid_value(path, values, text))
@@ -143,9 +145,10 @@ def finalizers(errs: Errors, path: str, values: list[str]) -> None:
 _KEPT = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
-def validate_update(new: Object, old: Object, path: str = "metadata") -> Errors:
+def validate_update(new: Object, old: Object, *, custom: bool = False) -> Errors:
     """What metadata must keep. What the server fills in may be left out of `new`."""
     errs: Errors = []
+    path = "metadata"
     metadata, before = new.get("metadata") or {}, old.get("metadata") or {}
     added = [f for f in metadata.get("finalizers") or () if f not in (before.get("finalizers") or ())]
     if added and before.get("deletionTimestamp"):
@@ -159,5 +162,5 @@ def validate_update(new: Object, old: Object, path: str = "metadata") -> Errors:
     generation = metadata.get("generation")
     if generation is not None and generation < (before.get("generation") or 0):
         errs.append(invalid_value(f"{path}.generation", generation, "must not be decremented"))
-    _shared(errs, metadata, path)
+    _shared(errs, metadata, path, custom)
     return errs

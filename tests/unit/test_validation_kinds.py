@@ -388,3 +388,5 @@ def test_custom_resources_have_metadata_checked_only() -> None:
     custom = resources.Resource("example.com", "v1", "pods", "Pod", True, custom=True)
     assert validation.create(custom, {"metadata": {"name": "x", "namespace": "y"}, "spec": 5}) == []
     assert len(validation.create(custom, {"metadata": {"name": "X", "namespace": "y"}})) == 1
+    plain = {"metadata": {"name": "x", "namespace": "y", "finalizers": ["cleanup"]}}
+    assert validation.create(custom, plain) == validation.update(custom, plain, plain) == []
