@@ -17,10 +17,11 @@ from kubeletd.feed import Feed
 from kubeletd.interfaces import MountError, Pod, PodFacts, PodOnNode, ProbeResult, Server, ServerOptions
 from kubeletd.node import NodeKeeper, boot_id, disk_size
 from kubeletd.nodestatus import NodeFindings, NodeSettings
+from kubeletd.parts import Parts
 from kubeletd.podstate import events as ev
 from kubeletd.podstate import plan_of
 from kubeletd.podstate.adoption import adopt
-from kubeletd.podworker import Parts, PodWorker
+from kubeletd.podworker import PodWorker
 from kubeletd.runtime.interface import (
     ContainerNotFound,
     ContainerState,

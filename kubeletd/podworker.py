@@ -6,69 +6,22 @@ import asyncio
 import functools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from apimachinery.errors import StatusError
 from kubeletd import podfiles, translate
-from kubeletd.images import Images, ImageTrouble, shown_id
-from kubeletd.interfaces import (
-    HookFailure,
-    Hooks,
-    MountError,
-    Pod,
-    PodConfigError,
-    PodFacts,
-    Prober,
-    ProbeResult,
-    ResolveEnvironment,
-    Sources,
-    Volumes,
-)
-from kubeletd.network import Addresses, AddressesExhausted
+from kubeletd.ending import Endings
+from kubeletd.interfaces import HookFailure, MountError, Pod, PodFacts, ProbeResult
+from kubeletd.network import AddressesExhausted
+from kubeletd.parts import Parts
 from kubeletd.podstate import PodState, plan_of, step
 from kubeletd.podstate import events as ev
 from kubeletd.podstate import instructions as do
-from kubeletd.podstate.adoption import LOST_EXIT_CODE, LOST_MESSAGE
 from kubeletd.podstate.model import Step
-from kubeletd.runtime.interface import (
-    ContainerNotFound,
-    EngineUnavailable,
-    ImageNotFound,
-    Runtime,
-    RuntimeEvent,
-    RuntimeFailure,
-    StartError,
-)
+from kubeletd.preparation import Gathered, gather, prepare
+from kubeletd.runtime.interface import EngineUnavailable, RuntimeEvent, RuntimeFailure, StartError
 
 log = logging.getLogger(__name__)
-
-_MINIMUM_GRACE = 2.0  # seconds left for the stop signal after a preStop hook took all of the grace period
-
-
-@dataclass(slots=True)
-class Parts:
-    """What a worker works with; one set a node."""
-
-    runtime: Runtime
-    images: Images
-    volumes: Volumes
-    sources: Sources
-    resolve: ResolveEnvironment
-    prober: Prober
-    hooks: Hooks
-    addresses: Addresses
-    root: Path | None  # None: nothing is kept in files (simulated nodes)
-    dns: translate.NodeDns
-    record: Callable[[Pod, str, str, str, str], None]  # pod, container, Normal|Warning, reason, message
-    delete: Callable[[Pod], Awaitable[None]]  # the pod's final delete; raises StatusError, OSError
-    changed: Callable[[str], None]  # the pod's status may be another one
-    flush: Callable[[str], Awaitable[None]]  # its status as it is now reaches the API
-    facts: Callable[[], PodFacts]  # the node's, without a pod's address
-    clock: Callable[[], float]
-    memory_capacity: int = 0
 
 
 class PodWorker:
@@ -85,13 +38,14 @@ class PodWorker:
         self._events: deque[ev.Event] = deque()
         self._stepping = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._preparing: dict[str, asyncio.Task[Any]] = {}  # the part of a preparation that may be cancelled
+        self._preparing: dict[
+            str, asyncio.Task[Gathered]
+        ] = {}  # the part of a preparation that may be cancelled
         self._stops: dict[str, asyncio.Task[None]] = {}
-        self._hooked: set[str] = set()  # containers whose preStop hook has been begun
         self._deferred: dict[str, RuntimeEvent] = {}
-        self._killed_by_oom: set[str] = set()
+        self._endings = Endings(parts)
         self._timer: asyncio.TimerHandle | None = None
-        self._paths: dict[str, str] | None = None
+        self._paths: dict[str, str] = {}
         self._closed = False
 
     def update(self, pod: Pod, gone: bool = False) -> None:
@@ -159,10 +113,20 @@ class PodWorker:
                 earlier = self._stops.pop(instruction.id, None)
                 if earlier is not None:
                     earlier.cancel()
-                task = self._stops[instruction.id] = self._spawn(instruction)
-                task.add_done_callback(functools.partial(self._stopped, instruction.id))
+                stopping = self._stops[instruction.id] = self._spawn(instruction)
+                stopping.add_done_callback(functools.partial(self._stopped, instruction.id))
+            case do.Prepare():
+                self._preparing[instruction.name] = asyncio.create_task(self._gather(instruction))
+                self._spawn(instruction)
             case _:
                 self._spawn(instruction)
+
+    async def _gather(self, instruction: do.Prepare) -> Gathered:
+        container, kind = translate.find_container(self.pod, instruction.name)
+        seen = container.get("targetContainerName") if kind == "ephemeral" else None
+        target = self.state.record(seen).id if seen else ""
+        record = functools.partial(self._record, instruction.name)
+        return await gather(self._parts, self.pod, instruction, self._paths, self.facts(), target, record)
 
     def _stopped(self, container_id: str, task: asyncio.Task[None]) -> None:
         if self._stops.get(container_id) is task:
@@ -237,13 +201,19 @@ class PodWorker:
             case do.Remove():
                 return ev.Removed(instruction.id, instruction.name, await self._remove(instruction.id))
             case do.Prepare():
-                return await self._prepare(instruction)
+                gathering = self._preparing[instruction.name]
+                record = functools.partial(self._record, instruction.name)
+                try:
+                    return await prepare(parts, self.pod, instruction, gathering, record)
+                finally:
+                    del self._preparing[instruction.name]
             case do.Start():
                 return await self._start(instruction)
             case do.RunPostStart():
                 return await self._post_start(instruction)
             case do.StopContainer():
-                return await self._stop(instruction)
+                attempt = self.state.record(instruction.name).attempt
+                return await self._endings.stop(self.pod, self.facts().pod_ip, attempt, instruction)
             case do.DeleteObject():
                 return await self._delete_object()
             case _:
@@ -268,87 +238,8 @@ class PodWorker:
         except RuntimeFailure as error:
             log.warning("container %s is not removed: %s", container_id, error)
             return False
-        self._hooked.discard(container_id)
-        self._killed_by_oom.discard(container_id)
+        self._endings.forget(container_id)
         return True
-
-    async def _prepare(self, instruction: do.Prepare) -> ev.Event:
-        name, attempt = instruction.name, instruction.attempt
-        # Only what makes nothing may be cancelled: a create under way would leave a container behind.
-        gathering = asyncio.ensure_future(self._gather(instruction))
-        self._preparing[name] = gathering
-        try:
-            spec, image_id = await gathering
-        except asyncio.CancelledError:
-            if self._closed:
-                raise
-            return ev.Cancelled(name, attempt)
-        except ImageTrouble as error:
-            return ev.PrepareFailed(
-                name, attempt, error.reason, error.message, error.later_reason, error.later_message,
-                error.retry_after,
-            )  # fmt: skip
-        except PodConfigError as error:
-            self._record(name, "Warning", "Failed", f"Error: {error.message}")
-            return ev.PrepareFailed(name, attempt, error.reason, error.message)
-        except (StatusError, EngineUnavailable, ConnectionError, TimeoutError) as error:
-            log.info("container %s of %s waits: %s", name, translate.display(self.pod), error)
-            return ev.PrepareFailed(name, attempt, "", str(error))
-        finally:
-            self._preparing.pop(name, None)
-        try:
-            container_id = await self._parts.runtime.create_container(spec)
-        except EngineUnavailable as error:
-            return ev.PrepareFailed(name, attempt, "", error.message)
-        except ImageNotFound:
-            return ev.PrepareFailed(name, attempt, "", "")  # it went away since it was looked at: look again
-        except RuntimeFailure as error:
-            self._record(name, "Warning", "Failed", f"Error: {error.message}")
-            return ev.PrepareFailed(name, attempt, error.reason, error.message)
-        self._record(name, "Normal", "Created", "Container created")
-        return ev.Prepared(name, attempt, container_id, image_id, spec.identity.spec_hash)
-
-    async def _gather(self, instruction: do.Prepare) -> Any:
-        """The container's spec and image id, with everything it refers to read."""
-        parts, pod = self._parts, self.pod
-        container, kind = translate.find_container(pod, instruction.name)
-        namespace = pod["metadata"]["namespace"]
-        secrets = []
-        for reference in pod["spec"].get("imagePullSecrets") or ():
-            secret = await parts.sources.get("Secret", namespace, reference.get("name") or "")
-            if secret is not None:
-                secrets.append(secret)
-
-        def record(type: str, reason: str, message: str) -> None:
-            self._record(instruction.name, type, reason, message)
-
-        image = await parts.images.ensure(pod, container, secrets, record)
-        facts = self.facts()
-        env = await parts.resolve(pod, container, parts.sources, facts)
-        if self._paths is None:
-            self._paths = await parts.volumes.mount_all(pod, facts)
-        mounts = await parts.volumes.container_mounts(pod, container, self._paths, dict(env))
-        if parts.root is not None:
-            mounts += podfiles.mounts(parts.root, pod, container, instruction.attempt)
-        target = (
-            self.state.record(container.get("targetContainerName") or "").id if kind == "ephemeral" else ""
-        )
-        spec = translate.container_spec(
-            pod,
-            container,
-            kind,
-            instruction.attempt,
-            sandbox_id=instruction.sandbox_id,
-            env=env,
-            mounts=mounts,
-            image=container["image"],
-            image_user=image.user,
-            memory_capacity=parts.memory_capacity,
-            target_container_id=target,
-        )
-        if parts.root is not None:
-            spec = podfiles.with_seccomp(parts.root, spec)
-        return spec, shown_id(image)
 
     async def _start(self, instruction: do.Start) -> ev.Event:
         try:
@@ -372,65 +263,6 @@ class PodWorker:
         except HookFailure as error:
             return ev.HookDone(instruction.name, instruction.id, False, f"PostStartHook failed: {error}")
         return ev.HookDone(instruction.name, instruction.id, True)
-
-    async def _stop(self, instruction: do.StopContainer) -> ev.Event:
-        parts, name, container_id = self._parts, instruction.name, instruction.id
-        grace = instruction.deadline - parts.clock()
-        await self._pre_stop(instruction, grace)
-        left = instruction.deadline - parts.clock()
-        if grace > 0:
-            left = max(left, min(_MINIMUM_GRACE, grace))
-        try:
-            await parts.runtime.stop(container_id, left)
-            return await self._ended(name, container_id)
-        except RuntimeFailure as error:
-            log.warning("container %s of %s is not stopped: %s", name, translate.display(self.pod), error)
-            return ev.StopFailed(name, container_id)
-
-    async def _pre_stop(self, instruction: do.StopContainer, grace: float) -> None:
-        try:
-            container = translate.find_container(self.pod, instruction.name)[0]
-        except KeyError:
-            return
-        handler = (container.get("lifecycle") or {}).get("preStop")
-        if not handler or grace <= 0 or instruction.id in self._hooked:
-            return
-        self._hooked.add(instruction.id)
-        try:
-            async with asyncio.timeout(grace):
-                await self._parts.hooks.run(self.pod, container, handler, instruction.id, self.facts().pod_ip)
-        except HookFailure as error:
-            self._record(instruction.name, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
-        except TimeoutError:
-            log.info("the preStop hook of %s took all of its grace period", instruction.name)
-
-    async def _ended(self, name: str, container_id: str) -> ev.Exited:
-        """How a container ended, by asking the engine. Raises RuntimeFailure."""
-        try:
-            state = await self._parts.runtime.inspect(container_id)
-        except ContainerNotFound:
-            return self._lost(name, container_id)
-        reason = "OOMKilled" if state.oom_killed or container_id in self._killed_by_oom else ""
-        at = state.finished_at or self._parts.clock()
-        return ev.Exited(
-            name, container_id, state.exit_code, at, reason, await self._last_words(name, state.exit_code)
-        )
-
-    def _lost(self, name: str, container_id: str) -> ev.Exited:
-        now = self._parts.clock()
-        return ev.Exited(name, container_id, LOST_EXIT_CODE, now, "ContainerStatusUnknown", LOST_MESSAGE)
-
-    async def _last_words(self, name: str, exit_code: int) -> str:
-        try:
-            container = translate.find_container(self.pod, name)[0]
-        except KeyError:
-            return ""
-        record = self.state.record(name)
-        if self._parts.root is None:
-            return ""
-        return await podfiles.termination_message(
-            self._parts.root, self.pod, container, record.attempt, exit_code, self._parts.runtime, record.id
-        )
 
     async def _delete_object(self) -> ev.Event:
         try:
@@ -458,14 +290,14 @@ class PodWorker:
         if record.id != event.id:
             return
         if event.action == "oom":
-            self._killed_by_oom.add(event.id)
+            self._endings.out_of_memory(event.id)
         elif event.action == "started":
             self.post(ev.Started(name, event.id, event.time))
         elif record.step is Step.STARTING:
             # The start's own outcome says more about why it ended.
             self._deferred[event.id] = event
         elif event.action == "removed":
-            self.post(self._lost(name, event.id))
+            self.post(self._endings.lost(name, event.id))
         elif record.step is Step.RUNNING and event.id not in self._stops:
             self._spawn_ended(name, event)
 
@@ -475,16 +307,8 @@ class PodWorker:
         task.add_done_callback(self._tasks.discard)
 
     async def _tell_ended(self, name: str, event: RuntimeEvent) -> None:
-        if event.exit_code == LOST_EXIT_CODE and event.id not in self._killed_by_oom:
-            # Killed by whom? The engine knows of an OOM kill even where its event got lost.
-            try:
-                self.post(await self._ended(name, event.id))
-                return
-            except RuntimeFailure as error:
-                log.debug("container %s: %s", event.id, error)
-        reason = "OOMKilled" if event.id in self._killed_by_oom else ""
-        words = await self._last_words(name, event.exit_code)
-        self.post(ev.Exited(name, event.id, event.exit_code, event.time, reason, words))
+        attempt = self.state.record(name).attempt
+        self.post(await self._endings.told(self.pod, name, event.id, attempt, event.exit_code, event.time))
 
     async def reconcile(self, found: Mapping[str, str]) -> None:
         """Compares with all of the pod's containers the engine has (id → status): events may have been lost."""
@@ -496,10 +320,10 @@ class PodWorker:
             if record.step is Step.CREATED and status == "running":
                 self.post(ev.Started(name, record.id, self._parts.clock()))
             elif record.step is Step.CREATED and status is None:
-                self.post(self._lost(name, record.id))
+                self.post(self._endings.lost(name, record.id))
             elif record.step is Step.RUNNING and record.stop is None and status != "running":
                 try:
-                    self.post(await self._ended(name, record.id))
+                    self.post(await self._endings.ended(self.pod, name, record.id, record.attempt))
                 except RuntimeFailure as error:
                     log.debug("container %s: %s", record.id, error)
 

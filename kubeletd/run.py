@@ -21,7 +21,7 @@ from kubeletd.feed import Feed, own_name, pods_node
 from kubeletd.images import Images
 from kubeletd.interfaces import ServerOptions
 from kubeletd.nodestatus import NodeSettings, pairs, parse_taint
-from kubeletd.podworker import Parts
+from kubeletd.parts import Parts
 
 if TYPE_CHECKING:
     from kubeletd.options import Options

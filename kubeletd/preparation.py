@@ -1,0 +1,108 @@
+"""From a pod's container to a created one: image, environment, mounts, create."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from apimachinery.errors import StatusError
+from kubeletd import podfiles, translate
+from kubeletd.images import ImageTrouble, shown_id
+from kubeletd.interfaces import Pod, PodConfigError, PodFacts
+from kubeletd.parts import Parts
+from kubeletd.podstate import events as ev
+from kubeletd.podstate import instructions as do
+from kubeletd.runtime.interface import ContainerSpec, EngineUnavailable, ImageNotFound, RuntimeFailure
+
+log = logging.getLogger(__name__)
+
+Record = Callable[[str, str, str], None]  # Normal|Warning, reason, message
+Gathered = tuple[ContainerSpec, str]  # the spec, and the image's id as a status shows it
+
+
+async def gather(
+    parts: Parts,
+    pod: Pod,
+    instruction: do.Prepare,
+    paths: Mapping[str, str],
+    facts: PodFacts,
+    target: str,
+    record: Record,
+) -> Gathered:
+    """Everything the container refers to, read. `paths` are the volumes', `target` the id of the container whose
+    processes an ephemeral one sees. Makes nothing in the engine, so it may be cancelled."""
+    container, kind = translate.find_container(pod, instruction.name)
+    namespace = pod["metadata"]["namespace"]
+    secrets = []
+    for reference in pod["spec"].get("imagePullSecrets") or ():
+        secret = await parts.sources.get("Secret", namespace, reference.get("name") or "")
+        if secret is not None:
+            secrets.append(secret)
+    image = await parts.images.ensure(pod, container, secrets, record)
+    env = await parts.resolve(pod, container, parts.sources, facts)
+    mounts = await parts.volumes.container_mounts(pod, container, paths, dict(env))
+    if parts.root is not None:
+        mounts += podfiles.mounts(parts.root, pod, container, instruction.attempt)
+    spec = translate.container_spec(
+        pod,
+        container,
+        kind,
+        instruction.attempt,
+        sandbox_id=instruction.sandbox_id,
+        env=env,
+        mounts=mounts,
+        image=container["image"],
+        image_user=image.user,
+        memory_capacity=parts.memory_capacity,
+        target_container_id=target,
+    )
+    if parts.root is not None:
+        spec = podfiles.with_seccomp(parts.root, spec)
+    return spec, shown_id(image)
+
+
+async def prepare(
+    parts: Parts, pod: Pod, instruction: do.Prepare, gathering: asyncio.Task[Gathered], record: Record
+) -> ev.Event:
+    """The outcome of a Prepare; `gathering` is what may be cancelled of it."""
+    name, attempt = instruction.name, instruction.attempt
+    try:
+        spec, image_id = await gathering
+    except asyncio.CancelledError:
+        if not gathering.cancelled() or _ending():
+            raise
+        return ev.Cancelled(name, attempt)
+    except ImageTrouble as error:
+        return ev.PrepareFailed(
+            name,
+            attempt,
+            error.reason,
+            error.message,
+            error.later_reason,
+            error.later_message,
+            error.retry_after,
+        )
+    except PodConfigError as error:
+        record("Warning", "Failed", f"Error: {error.message}")
+        return ev.PrepareFailed(name, attempt, error.reason, error.message)
+    except (StatusError, EngineUnavailable, ConnectionError, TimeoutError) as error:
+        log.info("container %s of %s waits: %s", name, translate.display(pod), error)
+        return ev.PrepareFailed(name, attempt, "", str(error))
+    try:
+        container_id = await parts.runtime.create_container(spec)
+    except EngineUnavailable as error:
+        return ev.PrepareFailed(name, attempt, "", error.message)
+    except ImageNotFound:
+        return ev.PrepareFailed(name, attempt, "", "")  # it went away since it was looked at: look again
+    except RuntimeFailure as error:
+        record("Warning", "Failed", f"Error: {error.message}")
+        return ev.PrepareFailed(name, attempt, error.reason, error.message)
+    record("Normal", "Created", "Container created")
+    return ev.Prepared(name, attempt, container_id, image_id, spec.identity.spec_hash)
+
+
+def _ending() -> bool:
+    """Whether the task that waits has itself been cancelled: the agent ends."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
