@@ -181,7 +181,8 @@ def node_selector(errs: Errors, path: str, selector: Mapping[str, Any]) -> None:
         node_selector_term(errs, f"{path}.nodeSelectorTerms[{i}]", term)
 
 
-def node_selector_term(errs: Errors, path: str, term: Mapping[str, Any]) -> None:
+def node_selector_term(errs: Errors, path: str, term: Mapping[str, Any], *, preferred: bool = False) -> None:
+    """One term; a preferred one may name values that no label can have."""
     for i, expression in enumerate(term.get("matchExpressions") or ()):
         here = f"{path}.matchExpressions[{i}]"
         operator, values = expression.get("operator") or "", expression.get("values") or ()
@@ -198,7 +199,7 @@ def node_selector_term(errs: Errors, path: str, term: Mapping[str, Any]) -> None
         else:
             errs.append(invalid_value(f"{here}.operator", operator, _OPERATOR_TEXT))
         label_name(errs, f"{here}.key", expression.get("key") or "")
-        if operator in ("In", "NotIn"):
+        if not preferred:
             for j, value in enumerate(values):
                 checked(errs, f"{here}.values[{j}]", value, names.label_value)
     for i, expression in enumerate(term.get("matchFields") or ()):

@@ -77,7 +77,7 @@ def affinity(errs: Errors, path: str, obj: Object) -> None:
     for i, term in enumerate(node.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
         place = f"{here}.preferredDuringSchedulingIgnoredDuringExecution[{i}]"
         _weight(errs, f"{place}.weight", term.get("weight") or 0)
-        node_selector_term(errs, f"{place}.preference", term.get("preference") or {})
+        node_selector_term(errs, f"{place}.preference", term.get("preference") or {}, preferred=True)
     for kind in ("podAffinity", "podAntiAffinity"):
         pods = obj.get(kind) or {}
         field = f"{path}.{kind}.requiredDuringSchedulingIgnoredDuringExecution"
