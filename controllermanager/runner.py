@@ -27,6 +27,7 @@ CONTROLLERS: dict[str, str] = {
     "replicationcontroller-controller": "replicaset:ReplicationControllerController",
     "endpointslice-controller": "endpoints:EndpointSliceController",
     "endpoints-controller": "endpoints:EndpointsController",
+    "job-controller": "job:JobController",
     "namespace-controller": "namespace:NamespaceController",
     "taint-eviction-controller": "tainteviction:TaintEvictionController",
     "pod-garbage-collector-controller": "podgc:PodGarbageCollector",
