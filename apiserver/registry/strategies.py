@@ -102,7 +102,7 @@ TABLE: dict[tuple[str, str], Strategy] = {
     (_ADMISSION, "validatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
     ("apiextensions.k8s.io", "customresourcedefinitions"): Strategy(
         has_status=True,
-        initial_status={"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": []},
+        initial_status={"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": ()},
         generation=True,
         unconditional_update=False,
     ),

@@ -5,7 +5,6 @@ The names follow Kubernetes's registry strategies. Functions change `new` in pla
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +74,11 @@ def reset_status(strategy: Strategy, new: Object) -> None:
     if strategy.has_status and not strategy.created_status:
         new.pop("status", None)
         if strategy.initial_status is not None:
-            new["status"] = copy.deepcopy(strategy.initial_status)
+            # One level deep is as deep as they are.
+            new["status"] = {
+                key: dict(value) if isinstance(value, dict) else value
+                for key, value in strategy.initial_status.items()
+            }
 
 
 def keep_status(new: Object, old: Object) -> None:
