@@ -1,0 +1,157 @@
+"""A pod's spec as runtime specs, hosts and resolver files, and as requests to the Docker Engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubeletd import qos, translate
+from kubeletd.interfaces import PodConfigError
+from kubeletd.runtime import dockerspec
+from kubeletd.runtime.interface import ContainerSpec, Mount
+from kubeletd.translate import NodeDns
+
+DNS = NodeDns(
+    ("10.96.0.10",), "cluster.local", "# by dhcp\nnameserver 192.168.1.1\nsearch home\noptions edns0\n"
+)
+
+
+def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    meta = {"uid": "0123456789", "name": "web", "namespace": "shop", "annotations": {"a": "b"}}
+    return {
+        "metadata": meta,
+        "spec": {"containers": [{"name": "c", "image": "i", **(container or {})}], **spec},
+    }
+
+
+def spec_of(
+    manifest: dict[str, Any], env: list[tuple[str, str]] | None = None, user: str = ""
+) -> ContainerSpec:
+    container = manifest["spec"]["containers"][0]
+    return translate.container_spec(
+        manifest, container, "container", 2, sandbox_id="box", env=env or [], mounts=[Mount("/h", "/c")],
+        image="i", image_user=user, memory_capacity=8 << 30,
+    )  # fmt: skip
+
+
+def test_commands_are_expanded_by_the_environment() -> None:
+    spec = spec_of(pod({"command": ["$(A)", "$$(A)"], "args": ["$(B)"]}), [("A", "x")])
+    assert (spec.command, spec.args) == (("x", "$(A)"), ("$(B)",))
+
+
+def test_resources_and_what_the_kernel_kills_first() -> None:
+    limits = {"cpu": "250m", "memory": "64Mi"}
+    manifest = pod({"resources": {"limits": limits, "requests": limits}})
+    assert qos.qos_class(manifest) == "Guaranteed"
+    resources = spec_of(manifest).resources
+    assert (resources.cpu_limit_milli, resources.memory_limit, resources.oom_score_adj) == (
+        250,
+        64 << 20,
+        -997,
+    )
+    assert qos.qos_class(pod()) == "BestEffort" and spec_of(pod()).resources.oom_score_adj == 1000
+    burstable = pod({"resources": {"requests": {"memory": "4Gi"}}})
+    assert qos.qos_class(burstable) == "Burstable" and spec_of(burstable).resources.oom_score_adj == 500
+
+
+def test_security_contexts_of_pod_and_container() -> None:
+    manifest = pod(
+        {
+            "securityContext": {
+                "runAsUser": 5,
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+        },
+        securityContext={"runAsUser": 1, "runAsGroup": 2, "supplementalGroups": [7], "fsGroup": 9},
+    )
+    security = spec_of(manifest).security
+    assert (security.user, security.groups, security.no_new_privileges) == ("5:2", (7, 9), True)
+    assert security.drop_capabilities == ("ALL",) and security.seccomp == "unconfined"
+    default = {"seccompProfile": {"type": "RuntimeDefault"}}
+    assert spec_of(pod(securityContext=default)).security.seccomp == ""
+
+
+@pytest.mark.parametrize(
+    ("security", "user", "words"),
+    [
+        ({"runAsNonRoot": True}, "", "image will run as root"),
+        ({"runAsNonRoot": True}, "app", "non-numeric user (app)"),
+        ({"runAsNonRoot": True, "runAsUser": 0}, "", "runAsUser breaks non-root policy"),
+    ],
+)
+def test_non_root_is_checked(security: dict[str, Any], user: str, words: str) -> None:
+    with pytest.raises(PodConfigError) as caught:
+        spec_of(pod(securityContext=security), user=user)
+    assert words in caught.value.message and 'pod: "web_shop(0123456789)"' in caught.value.message
+    spec_of(pod(securityContext={"runAsNonRoot": True}), user="1000")
+
+
+def test_names_of_a_pod() -> None:
+    assert translate.hostname(pod(), "cluster.local") == ("web", "")
+    full = "web.sub.shop.svc.cluster.local"
+    assert translate.hostname(pod(subdomain="sub"), "cluster.local") == ("web", full)
+    assert translate.hostname(pod(subdomain="sub", setHostnameAsFQDN=True), "cluster.local")[0] == full
+    hosts = translate.hosts_file(
+        pod(subdomain="sub", hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]),
+        "10.0.0.5",
+        "cluster.local",
+        "",
+    )
+    assert hosts.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
+    assert f"10.0.0.5\t{full}\tweb\n" in hosts
+    assert hosts.endswith("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
+
+
+def test_dns_policies() -> None:
+    cluster = translate.resolv_conf(pod(), DNS)
+    assert cluster == (
+        "nameserver 10.96.0.10\n"
+        "search shop.svc.cluster.local svc.cluster.local cluster.local home\n"
+        "options ndots:5\n"
+    )
+    host = translate.resolv_conf(pod(dnsPolicy="Default"), DNS)
+    assert host == "nameserver 192.168.1.1\nsearch home\noptions edns0\n"
+    assert translate.resolv_conf(pod(hostNetwork=True), DNS) == host
+    own = {"nameservers": ["9.9.9.9"], "options": [{"name": "ndots", "value": "2"}, {"name": "rotate"}]}
+    assert translate.resolv_conf(pod(dnsPolicy="None", dnsConfig=own), DNS) == (
+        "nameserver 9.9.9.9\noptions ndots:2 rotate\n"
+    )
+
+
+def test_host_ports_belong_to_the_sandbox() -> None:
+    manifest = pod({"ports": [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]})
+    spec = translate.sandbox_spec(manifest, 1, "10.0.0.5", "cluster.local")
+    body = dockerspec.sandbox(spec, "pause", "net", "kt", "n1")
+    assert body["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}
+    assert body["NetworkingConfig"]["EndpointsConfig"]["net"]["IPAMConfig"] == {"IPv4Address": "10.0.0.5"}
+    assert body["Hostname"] == "web"
+
+
+def test_what_the_engine_is_asked_for() -> None:
+    body = dockerspec.container(
+        spec_of(pod({"tty": True, "workingDir": "/w"}), [("K", "v=1")]), "kt", "n1", -500
+    )
+    host = body["HostConfig"]
+    assert host["NetworkMode"] == host["IpcMode"] == "container:box" and host["PidMode"] == ""
+    assert body["Env"] == ["K=v=1"] and body["Tty"] and body["WorkingDir"] == "/w"
+    assert "Entrypoint" not in body and "Cmd" not in body and "User" not in body
+    assert host["Mounts"][0]["Source"] == "/h" and host["OomScoreAdj"] == 1000
+    identity = dockerspec.identity_of(body["Labels"])
+    assert identity == spec_of(pod()).identity
+    assert identity is not None and dockerspec.name(identity, "n1") == "pyb_n1_shop_web_c_01234567_2"
+    assert dockerspec.identity_of({"other": "label"}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-11-21T02:00:00.123456789Z", 1795226400.123456789),
+        ("2026-11-21T02:00:00+02:00", 1795219200.0),
+        ("0001-01-01T00:00:00Z", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_the_engines_times(text: str, seconds: float) -> None:
+    assert dockerspec.epoch(text) == pytest.approx(seconds)
