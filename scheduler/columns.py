@@ -259,8 +259,9 @@ class Columns:
 
     def _count(self, pod: Pod, row: int, sign: int) -> None:
         wants = pod.wants
-        for name, amount in wants.requests.items():
-            self.requested[self._resource(name), row] += sign * amount
+        # `demand` may replace `requested` by a larger array, so it comes first.
+        for index, _, amount in self.demand(wants):
+            self.requested[index, row] += sign * amount
         self.scored[0, row] += sign * wants.scored_cpu
         self.scored[1, row] += sign * wants.scored_memory
         self.matching.count(pod, row, sign)
