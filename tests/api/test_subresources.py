@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiclient import Api, Object
+from apiclient import APPLY, Api, Object
 from test_object_verbs import deployment, pod
 
 
@@ -20,6 +20,21 @@ def test_scale(api: Api, namespace: str) -> None:
     assert api.put(f"{path}/web/scale", {**shown.body, "spec": {"replicas": 5}}).code == 409
     assert api.patch(f"{path}/web/scale", {"spec": {"replicas": 6}})["spec"] == {"replicas": 6}
     assert api.patch(f"{path}/web/scale", {"spec": {"replicas": -1}}).code == 422
+    wanted = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": "web"},
+        "spec": {"replicas": 8},
+    }
+    refused = api.patch(f"{path}/web/scale?fieldManager=hpa", wanted, APPLY)
+    assert refused.code == 409, refused.body
+    assert ".spec.replicas" in refused.message
+    forced = api.patch(f"{path}/web/scale?fieldManager=hpa&force=true", wanted, APPLY)
+    assert forced["spec"] == {"replicas": 8}
+    owners = api.get(f"{path}/web")["metadata"]["managedFields"]
+    assert [(o["manager"], o["operation"]) for o in owners if o.get("subresource") == "scale"] == [
+        ("hpa", "Apply")
+    ]
 
 
 def binding(node: str, name: str = "web") -> Object:
