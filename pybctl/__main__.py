@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         for each in known.exceptions:
             print(f"error: {each}", file=sys.stderr)
         code = 1
-    except ConnectionError as error:
-        print(f"error: the API server does not answer: {error}", file=sys.stderr)
-        code = 1
     except BrokenPipeError:
         # The reader (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
+    except ConnectionError as error:
+        print(f"error: the API server does not answer: {error}", file=sys.stderr)
+        code = 1
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)

@@ -12,8 +12,9 @@ from apiserver import pki
 from .home import ClusterHome, ClusterSpec, NodeSpec
 from .userconfig import context_name
 
-# numpy's linear algebra would keep a thread and its memory per core; nothing here uses it.
-_FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": ""}
+# Six processes share a laptop: no thread a core for linear algebra that nobody does, few malloc arenas, and no
+# docstrings in memory (docs/adr/0002-small-processes.md has the figures).
+_FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PYTHONOPTIMIZE": "2"}
 
 
 def gateway(spec: ClusterSpec) -> str:

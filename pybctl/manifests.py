@@ -10,7 +10,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import yaml
+from apimachinery import decode_yaml
 
 _SUFFIXES = frozenset((".yaml", ".yml", ".json"))
 _TIMEOUT = 30
@@ -19,26 +19,6 @@ _MAX_BYTES = 64 * 2**20
 
 class ManifestError(Exception):
     """A manifest cannot be read; the text names the file and the place in it."""
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: dates stay text, and a key may not appear twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                mark = key_node.start_mark
-                raise ManifestError(f"line {mark.line + 1}: key {key!r} is already set in map")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +68,21 @@ def _texts(source: str, recursive: bool) -> Iterator[tuple[str, str]]:
 
 def _documents(name: str, text: str) -> Iterator[Manifest]:
     try:
-        for document in yaml.load_all(text, _Loader):
+        for document, repeated in decode_yaml.documents(text):
+            if repeated:
+                raise ManifestError(f"{name}: {'; '.join(repeated)}")
             if document is None:
                 continue
-            if not isinstance(document, dict):
-                raise ManifestError(f"{name}: expected an object, not {type(document).__name__}")
-            if isinstance(document.get("items"), list) and str(document.get("kind", "")).endswith("List"):
+            if isinstance(document, dict) and _is_list(document):
                 yield from (_checked(item, name) for item in document["items"])
             else:
                 yield _checked(document, name)
-    except yaml.YAMLError as error:
+    except decode_yaml.YAMLError as error:
         raise ManifestError(f"{name}: {error}") from error
-    except ManifestError as error:
-        raise (error if str(error).startswith(name) else ManifestError(f"{name}: {error}")) from None
+
+
+def _is_list(document: dict[str, Any]) -> bool:
+    return isinstance(document.get("items"), list) and str(document.get("kind", "")).endswith("List")
 
 
 def _checked(document: Any, name: str) -> Manifest:
