@@ -27,6 +27,8 @@ CONTROLLERS: dict[str, str] = {
     "replicationcontroller-controller": "replicaset:ReplicationControllerController",
     "endpointslice-controller": "endpoints:EndpointSliceController",
     "endpoints-controller": "endpoints:EndpointsController",
+    "daemonset-controller": "daemonset:DaemonSetController",
+    "statefulset-controller": "statefulset:StatefulSetController",
     "job-controller": "job:JobController",
     "namespace-controller": "namespace:NamespaceController",
     "taint-eviction-controller": "tainteviction:TaintEvictionController",

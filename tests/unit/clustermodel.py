@@ -70,11 +70,13 @@ class ClusterModel:
             new = {**new, "metadata": {**new["metadata"], "generation": generation}}
         finalizers = new["metadata"].get("finalizers") or (new.get("spec") or {}).get("finalizers")
         if new["metadata"].get("deletionTimestamp") and not finalizers:
+            self.revision += 1
             del self.objects[key]
             return new
         return self._store(key, new)
 
     def remove(self, resource: Resource, name: str, namespace: str = "ns") -> None:
+        self.revision += 1
         del self.objects[(resource, namespace if resource.namespaced else "", name)]
 
     def carry_out(self, actions: list[Action], graceful: bool = False) -> None:
@@ -98,6 +100,7 @@ class ClusterModel:
                 metadata = {**obj["metadata"], "deletionTimestamp": self.stamp()}
                 self._store(key, {**obj, "metadata": metadata})
             else:
+                self.revision += 1
                 del self.objects[key]
         elif isinstance(action, Patch):
             key = (action.resource, action.namespace, action.name)

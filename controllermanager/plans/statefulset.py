@@ -1,0 +1,281 @@
+"""StatefulSets: pods with names that last, one after the other, each with its own claims."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from apimachinery import resources, selectors
+from controllermanager.plans import revisions
+from controllermanager.plans.actions import Action, Create, Delete, Event, RequeueAfter, status_patch
+from controllermanager.plans.ownership import claim, reference
+from controllermanager.plans.podtemplate import pod_from_template
+from controllermanager.plans.views import PodView
+
+Object = dict[str, Any]
+
+STATEFUL_SETS = resources.get("statefulsets", "apps")
+PODS = resources.get("pods")
+CLAIMS = resources.get("persistentvolumeclaims")
+POD_NAME = "statefulset.kubernetes.io/pod-name"
+POD_INDEX = "apps.kubernetes.io/pod-index"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A set, the pods it or nobody controls, its revisions, and the names of the namespace's volume claims."""
+
+    owner: Object
+    pods: Sequence[PodView]
+    revisions: Sequence[Object]
+    claims: Collection[str]
+
+
+@dataclass(slots=True)
+class Plan:
+    """`first` in order, then `pods` (at once if the set is parallel), then `last`."""
+
+    first: list[Action] = field(default_factory=list)
+    pods: list[Action] = field(default_factory=list)
+    last: list[Action] = field(default_factory=list)
+
+
+def ordinal_of(owner_name: str, pod: PodView) -> int | None:
+    prefix, _, number = pod.name.rpartition("-")
+    return int(number) if prefix == owner_name and number.isdigit() else None
+
+
+def plan(snapshot: Snapshot, now: datetime) -> Plan:
+    owner = snapshot.owner
+    selector = selectors.from_label_selector(owner["spec"].get("selector"))
+    claimed, claims = claim(owner, STATEFUL_SETS, PODS, snapshot.pods, selector)
+    name = owner["metadata"]["name"]
+    pods = {o: pod for pod in claimed if (o := ordinal_of(name, pod)) is not None}
+    old = owner.get("status") or {}
+    history = revisions.follow(owner, STATEFUL_SETS, snapshot.revisions, int(old.get("collisionCount") or 0))
+    result = Plan(first=[*claims, *history.actions])
+    current = old.get("currentRevision") or history.current["metadata"]["name"]
+    by_name = {r["metadata"]["name"]: r for r in (*history.others, history.current)}
+    if current not in by_name:
+        current = history.current["metadata"]["name"]
+    step = _Step(snapshot, pods, by_name[current], history.current, now)
+    if not owner["metadata"].get("deletionTimestamp"):
+        step.run()
+        result.first += step.volume_claims
+        result.pods = step.actions
+    live = {pod.labels.get(revisions.HASH_LABEL, "") for pod in pods.values()}
+    live.add(revisions.revision_hash(by_name[current]))
+    limit = owner["spec"].get("revisionHistoryLimit")
+    result.last = [
+        *step.events(),
+        *step.status(),
+        *revisions.truncate(history, live, 10 if limit is None else limit),
+    ]
+    return result
+
+
+class _Step:
+    def __init__(
+        self, snapshot: Snapshot, pods: dict[int, PodView], current: Object, update: Object, now: datetime
+    ) -> None:
+        self.snapshot = snapshot
+        self.owner = snapshot.owner
+        self.spec = snapshot.owner["spec"]
+        self.pods = pods
+        self.current = current
+        self.update = update
+        self.now = now
+        self.actions: list[Action] = []
+        self.volume_claims: list[Action] = []
+        replicas = self.spec.get("replicas")
+        first = int((self.spec.get("ordinals") or {}).get("start") or 0)
+        self.wanted = range(first, first + (1 if replicas is None else int(replicas)))
+        self.parallel = self.spec.get("podManagementPolicy") == "Parallel"
+        self.min_ready = int(self.spec.get("minReadySeconds") or 0)
+
+    def run(self) -> None:
+        """One pod after the other unless parallel: each waits for those before it to be available."""
+        for ordinal in self.wanted:
+            pod = self.pods.get(ordinal)
+            if pod is not None and pod.finished and not pod.deleting:
+                self.actions.append(_delete(pod))
+                if not self.parallel:
+                    return
+            elif pod is None:
+                self._create(ordinal)
+                if not self.parallel:
+                    return
+            elif not self.parallel and (pod.deleting or not pod.available(self.min_ready, self.now)):
+                self._replace_broken(pod)
+                return
+        surplus = [o for o in sorted(self.pods, reverse=True) if o not in self.wanted]
+        for ordinal in surplus:
+            pod = self.pods[ordinal]
+            if not pod.deleting:
+                self.actions.append(_delete(pod))
+            if not self.parallel:
+                return
+        if not self.actions and not surplus:
+            self._roll()
+
+    def _roll(self) -> None:
+        """Replaces the highest pod of an older template, if those above it are well."""
+        strategy = self.spec.get("updateStrategy") or {}
+        if strategy.get("type") == "OnDelete":
+            return
+        rolling = strategy.get("rollingUpdate") or {}
+        partition = int(rolling.get("partition") or 0)
+        budget = _max_unavailable(rolling.get("maxUnavailable"), len(self.wanted))
+        unavailable = 0
+        for ordinal in reversed(self.wanted):
+            if ordinal < partition:
+                return
+            pod = self.pods.get(ordinal)
+            if pod is None or pod.deleting:
+                unavailable += 1
+            elif not self._is_updated(pod):
+                self.actions.append(_delete(pod))
+                unavailable += 1
+            elif not pod.available(self.min_ready, self.now):
+                unavailable += 1
+            if unavailable >= budget:
+                return
+
+    def _replace_broken(self, pod: PodView) -> None:
+        """A pod of an older template that never became ready would hold up its own update for ever: the update may
+        replace it, as nothing works that could be broken by it."""
+        rolling = self.spec.get("updateStrategy") or {}
+        partition = int((rolling.get("rollingUpdate") or {}).get("partition") or 0)
+        ordinal = ordinal_of(self.owner["metadata"]["name"], pod)
+        if rolling.get("type") == "OnDelete" or ordinal is None or ordinal < partition:
+            return
+        others_well = all(
+            p.available(self.min_ready, self.now)
+            for o, p in self.pods.items()
+            if o > ordinal and o in self.wanted
+        )
+        if not pod.deleting and not self._is_updated(pod) and others_well and not pod.ready:
+            self.actions.append(_delete(pod))
+
+    def _is_updated(self, pod: PodView) -> bool:
+        return pod.labels.get(revisions.HASH_LABEL) == revisions.revision_hash(self.update)
+
+    def _create(self, ordinal: int) -> None:
+        rolling = (self.spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
+        partition = int(rolling.get("partition") or 0)
+        revision = self.update
+        if self.current is not self.update and (ordinal < partition or self._keeps_current(ordinal)):
+            revision = self.current
+        owner, name = self.owner, f"{self.owner['metadata']['name']}-{ordinal}"
+        pod = pod_from_template(revisions.template_of(revision), owner, STATEFUL_SETS, iter(()), name)
+        metadata, spec = pod["metadata"], dict(pod["spec"])
+        metadata["generateName"] = owner["metadata"]["name"] + "-"
+        metadata["labels"] = {
+            **metadata.get("labels", {}),
+            revisions.HASH_LABEL: revisions.revision_hash(revision),
+            POD_NAME: name,
+            POD_INDEX: str(ordinal),
+        }
+        spec["hostname"] = name
+        spec["subdomain"] = self.spec.get("serviceName") or ""
+        templates = self.spec.get("volumeClaimTemplates") or ()
+        volumes = {volume["name"]: volume for volume in spec.get("volumes") or ()}
+        for template in templates:
+            claim_name = f"{template['metadata']['name']}-{name}"
+            source = {"claimName": claim_name, "readOnly": False}
+            volumes[template["metadata"]["name"]] = {
+                "name": template["metadata"]["name"],
+                "persistentVolumeClaim": source,
+            }
+            if claim_name not in self.snapshot.claims:
+                self.volume_claims.append(Create(CLAIMS, self._claim(template, claim_name)))
+        if volumes:
+            spec["volumes"] = list(volumes.values())
+        self.actions.append(Create(PODS, {**pod, "spec": spec}))
+
+    def _keeps_current(self, ordinal: int) -> bool:
+        """OnDelete makes new pods of the new template; a rolling update has not come to low ordinals yet."""
+        if (self.spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+            return False
+        return any(
+            (p := self.pods.get(o)) is not None and not self._is_updated(p) and o > ordinal
+            for o in self.wanted
+        )
+
+    def _claim(self, template: Object, name: str) -> Object:
+        metadata = {**template["metadata"], "name": name, "namespace": self.owner["metadata"]["namespace"]}
+        match = (self.spec.get("selector") or {}).get("matchLabels") or {}
+        metadata["labels"] = {**(metadata.get("labels") or {}), **match}
+        policy = self.spec.get("persistentVolumeClaimRetentionPolicy") or {}
+        if policy.get("whenDeleted") == "Delete":
+            metadata["ownerReferences"] = [reference(self.owner, STATEFUL_SETS)]
+        return {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": metadata,
+            "spec": template["spec"],
+        }
+
+    def events(self) -> list[Action]:
+        involved = {**self.owner, "apiVersion": "apps/v1", "kind": "StatefulSet"}
+        name = self.owner["metadata"]["name"]
+        told: list[Action] = []
+        for action in self.actions:
+            if isinstance(action, Create):
+                text = f"create Pod {action.obj['metadata']['name']} in StatefulSet {name} successful"
+                told.append(Event(involved, "Normal", "SuccessfulCreate", text))
+            elif isinstance(action, Delete):
+                text = f"delete Pod {action.name} in StatefulSet {name} successful"
+                told.append(Event(involved, "Normal", "SuccessfulDelete", text))
+        return told
+
+    def status(self) -> list[Action]:
+        pods = [pod for pod in self.pods.values() if not pod.finished]
+        ready = [pod for pod in pods if pod.ready and not pod.deleting]
+        available = [pod for pod in ready if pod.available(self.min_ready, self.now)]
+        updated = [pod for pod in pods if self._is_updated(pod) and not pod.deleting]
+        update_name = self.update["metadata"]["name"]
+        current_name = self.current["metadata"]["name"]
+        of_current = [
+            pod
+            for pod in pods
+            if pod.labels.get(revisions.HASH_LABEL) == revisions.revision_hash(self.current)
+            and not pod.deleting
+        ]
+        strategy = self.spec.get("updateStrategy") or {}
+        done = len(updated) == len(self.wanted) == len(pods) == len(ready)
+        if strategy.get("type") != "OnDelete" and done and update_name != current_name:
+            current_name, of_current = update_name, updated
+        status: Object = {
+            "observedGeneration": self.owner["metadata"].get("generation") or 0,
+            "replicas": len(pods),
+            "availableReplicas": len(available),
+            "currentRevision": current_name,
+            "updateRevision": update_name,
+            "collisionCount": int((self.owner.get("status") or {}).get("collisionCount") or 0),
+        }
+        for key, members in (
+            ("readyReplicas", ready),
+            ("currentReplicas", of_current),
+            ("updatedReplicas", updated),
+        ):
+            if members:
+                status[key] = len(members)
+        if (self.owner.get("status") or {}).get("conditions"):
+            status["conditions"] = self.owner["status"]["conditions"]
+        actions = status_patch(STATEFUL_SETS, self.owner, status)
+        if self.min_ready and len(available) < len(ready):
+            actions.append(RequeueAfter(1.0))
+        return actions
+
+
+def _max_unavailable(value: Any, replicas: int) -> int:
+    if isinstance(value, str):
+        return max(1, int(value.rstrip("%")) * replicas // 100)
+    return max(1, int(value or 1))
+
+
+def _delete(pod: PodView) -> Delete:
+    return Delete(PODS, pod.namespace, pod.name, pod.uid)
