@@ -13,7 +13,7 @@ import uvloop
 
 from apimachinery import componentconfig
 from apiserver.config import ServerConfig
-from apiserver.pki import PKIError
+from apiserver.pki_files import PKIError
 from apiserver.server import ApiServer
 from apiserver.storage.interface import StorageError
 

@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from apiserver.pki_files import ClusterFiles, PKIError
+
 CA_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=60)
@@ -40,10 +42,6 @@ COMPONENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("controller-manager", "system:kube-controller-manager", ()),
 )
 """Kubeconfigs made beside the PKI: file stem, user name, groups."""
-
-
-class PKIError(Exception):
-    """The PKI directory holds something that cannot be used and must not be overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,40 +75,10 @@ class CertificateAuthority:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterPKI:
-    """Where a cluster's certificates and keys are, and its CA."""
+class ClusterPKI(ClusterFiles):
+    """A cluster's files, and its CA to sign with."""
 
-    directory: Path
     ca: CertificateAuthority
-
-    @property
-    def ca_file(self) -> Path:
-        return self.directory / "ca.crt"
-
-    @property
-    def serving_cert(self) -> Path:
-        return self.directory / "apiserver.crt"
-
-    @property
-    def serving_key(self) -> Path:
-        return self.directory / "apiserver.key"
-
-    @property
-    def node_client_cert(self) -> Path:
-        """What the apiserver shows to node agents: CN system:kube-apiserver."""
-        return self.directory / "apiserver-kubelet-client.crt"
-
-    @property
-    def node_client_key(self) -> Path:
-        return self.directory / "apiserver-kubelet-client.key"
-
-    @property
-    def service_account_key(self) -> Path:
-        return self.directory / "sa.key"
-
-    @property
-    def service_account_pub(self) -> Path:
-        return self.directory / "sa.pub"
 
 
 def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:

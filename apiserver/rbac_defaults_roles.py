@@ -115,6 +115,10 @@ SYSTEM_ROLES: dict[str, tuple[TableRule, ...]] = {
     ),
     "system:kube-aggregator": ((READ, "core", "services endpoints"),),
     "system:kube-dns": (("list watch", "core", "endpoints services"),),
+    "system:coredns": (
+        ("list watch", "core", "endpoints namespaces pods services"),
+        ("list watch", "discovery.k8s.io", "endpointslices"),
+    ),
     "system:persistent-volume-provisioner": (
         ("create delete get list watch", "core", "persistentvolumes"),
         ("get list update watch", "core", "persistentvolumeclaims"),
@@ -190,6 +194,8 @@ CLUSTER_BINDINGS: dict[str, tuple[str, ...]] = {
     "system:node": (),
     "system:node-proxier": ("User:system:kube-proxy",),
     "system:kube-dns": ("ServiceAccount:kube-system:kube-dns",),
+    # Our service proxy answers the cluster's names too.
+    "system:coredns": ("ServiceAccount:kube-system:coredns", "User:system:kube-proxy"),
     "system:kube-scheduler": ("User:system:kube-scheduler",),
     "system:volume-scheduler": ("User:system:kube-scheduler",),
     "system:kube-controller-manager": ("User:system:kube-controller-manager",),

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from apimachinery import resources
 from apimachinery.errors import StatusError
-from apiserver import admission, bootstrap, nonresource, pki, subresources
+from apiserver import admission, bootstrap, nonresource, pki_files, subresources
 from apiserver.authn import Authenticator
 from apiserver.authz import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Authorizer
 from apiserver.cacher import Cachers
@@ -67,10 +67,9 @@ class ApiServer:
         sockets = _listen(config)
         self.port = sockets[0].getsockname()[1]
         self.url = f"https://{_host(config.bind_address[0])}:{self.port}"
-        certificates = pki.ensure_cluster_pki(
-            data / "pki", service_cidr=config.service_cidr, extra_names=_names(config)
+        certificates = pki_files.prepare(
+            data, self.url, service_cidr=config.service_cidr, extra_names=_names(config)
         )
-        pki.ensure_kubeconfigs(certificates, data, self.url)
         store = _store(config, data)
         await store.start()
         self._running.push_async_callback(store.close)
@@ -131,7 +130,7 @@ class ApiServer:
         self._ready = True
 
     async def _listener(
-        self, dispatcher: Dispatcher, sockets: list[socket.socket], certificates: pki.ClusterPKI
+        self, dispatcher: Dispatcher, sockets: list[socket.socket], certificates: pki_files.ClusterFiles
     ) -> web.ServerRunner:
         """Listen on the sockets, with TLS."""
         config = self.config

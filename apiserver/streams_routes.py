@@ -9,7 +9,7 @@ from aiohttp import web
 from apiserver.authz import Authorizer
 from apiserver.dispatch import Dispatcher, Handler
 from apiserver.exchange import Exchange
-from apiserver.pki import ClusterPKI
+from apiserver.pki_files import ClusterFiles
 from apiserver.request import User
 from apiserver.requestinfo import RequestInfo
 from apiserver.streams import PodStreams
@@ -30,7 +30,7 @@ def _handler(stream: _Stream) -> Handler:
 class StreamRoutes:
     """Puts log, exec, attach, portforward and proxy into the dispatcher; `close` ends what they hold open."""
 
-    def __init__(self, dispatcher: Dispatcher, authorizer: Authorizer, certificates: ClusterPKI) -> None:
+    def __init__(self, dispatcher: Dispatcher, authorizer: Authorizer, certificates: ClusterFiles) -> None:
         files = Certificates(
             certificates.ca_file, certificates.node_client_cert, certificates.node_client_key
         )

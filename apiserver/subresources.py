@@ -8,7 +8,7 @@ from aiohttp import web
 
 from apimachinery import decode, errors, meta, resources, schema
 from apimachinery.resources import Resource
-from apiserver import negotiation, options, pki, respond, scale_handlers
+from apiserver import negotiation, options, pki_files, respond, scale_handlers
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
 from apiserver.config import ServerConfig
@@ -42,7 +42,7 @@ def install(
     dispatcher: Dispatcher,
     authenticator: Authenticator,
     authorizer: Authorizer,
-    certificates: pki.ClusterPKI,
+    certificates: pki_files.ClusterFiles,
     config: ServerConfig,
 ) -> None:
     """Put the handlers into the dispatcher's tables."""

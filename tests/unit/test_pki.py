@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apiserver import pki
+from apiserver import pki, pki_files
 
 NOW = datetime.now(UTC)
 
@@ -132,3 +132,16 @@ def test_a_nodes_certificate_serves_its_agent_and_is_its_user(tmp_path: Path) ->
     assert pki.is_good(node, made.ca, ("node-1", "127.0.0.1"))
     server = _handshake(_server_context(made), _client_context(made, tmp_path, node), "localhost")
     assert (("commonName", "system:node:node-1"),) in server.getpeercert()["subject"]  # type: ignore[index]
+
+
+def test_a_server_has_its_files_made_by_a_child(tmp_path: Path) -> None:
+    files = pki_files.prepare(tmp_path, "https://127.0.0.1:6443", extra_names=("extra.example",))
+    made = pki.ensure_cluster_pki(tmp_path / "pki", extra_names=("extra.example",))
+    assert files.serving_cert == made.serving_cert
+    assert (
+        yaml.safe_load((tmp_path / "scheduler.conf").read_text())["users"][0]["name"]
+        == "system:kube-scheduler"
+    )
+    files.ca_file.write_text("broken")
+    with pytest.raises(pki.PKIError, match="cannot load the certificate authority"):
+        pki_files.prepare(tmp_path, "https://127.0.0.1:6443")
