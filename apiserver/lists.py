@@ -121,7 +121,7 @@ async def page(
     if token is not None and token.revision > 0:
         entries, revision = await _continued(cacher, store, namespace, token)
     else:
-        entries, revision = await _current(cacher, store, namespace, options, token)
+        entries, revision = await _current(cacher, store, namespace, options, token, chosen.name)
     if token is not None:
         start = cacher.resource.key_prefix + token.start
         if cacher.resource.namespaced and namespace:
@@ -134,7 +134,9 @@ async def page(
     if chosen.predicate is not None:
         wanted = chosen.predicate
         entries = [entry for entry in entries if wanted(entry.labels, entry.fields)]
-    if not options.limit or len(entries) <= options.limit:
+    # As in Kubernetes, "any version will do" gets all there is: informers ask so and page only if they must.
+    whole = options.resource_version == "0" and token is None
+    if not options.limit or whole or len(entries) <= options.limit:
         return Page(entries, revision)
     shown = entries[: options.limit]
     skip = len(cacher.resource.key_prefix) + (
@@ -146,7 +148,7 @@ async def page(
 
 
 async def _current(
-    cacher: Cacher, store: Store, namespace: str, options: ListOptions, token: _Token | None
+    cacher: Cacher, store: Store, namespace: str, options: ListOptions, token: _Token | None, name: str
 ) -> tuple[Sequence[Entry], int]:
     text = options.resource_version
     if not text or token is not None:
@@ -157,6 +159,9 @@ async def _current(
         # A limit with a resourceVersion and no match means that very revision (the legacy rule).
         if options.match == "Exact" or (options.limit and not options.match):
             return await _exactly(cacher, store, namespace, wanted), wanted
+    if name and (namespace or not cacher.resource.namespaced):
+        one = cacher.get(namespace, name)
+        return ([one] if one is not None else []), cacher.revision
     return cacher.entries(namespace), cacher.revision
 
 

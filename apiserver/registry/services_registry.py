@@ -9,6 +9,7 @@ from typing import Any
 
 from apimachinery import errors, meta
 from apimachinery.errors import FieldError
+from apimachinery.validation import objectmeta
 from apiserver.registry import services
 from apiserver.registry.allocation import Allocator, Full, Taken
 from apiserver.registry.call import Call
@@ -51,6 +52,10 @@ class ServiceRegistry(Registry):
         if spec.get("type") == "ExternalName":
             return None
         before = (old or {}).get("spec") or {}
+        if old is None:
+            # Addresses are taken in the Service's name: that must be right first.
+            check = objectmeta.name_check(self.resource.group, self.resource.kind)
+            self.refuse(objectmeta.validate(new, check, namespaced=True), new)
         taking = _Taking(self.allocator, new, dry_run=call.options.dry_run)
         try:
             self._families(new, spec)

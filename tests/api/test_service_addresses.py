@@ -54,7 +54,9 @@ def test_an_address_asked_for_is_given_once(api: Api, namespace: str) -> None:
     dry = api.post(f"{path}?dryRun=All", service("four"))
     assert dry.code == 201
     assert dry["spec"]["clusterIP"] not in taken(api)
-    assert api.post(path, service("Wrong_Name")).code == 422
+    wrong = api.post(path, service("Wrong_Name"))
+    assert wrong.code == 422
+    assert wrong.message.startswith('Service "Wrong_Name" is invalid: metadata.name: Invalid value: "Wrong_Name"')
     assert taken(api) == before, "what a refused write took is given back"
 
 
