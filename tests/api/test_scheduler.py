@@ -22,6 +22,8 @@ from kubeclient import Client, Config
 
 Object = dict[str, Any]
 EVENTS = resources.get("events")
+VOLUMES = resources.get("persistentvolumes")
+CLAIMS = resources.get("persistentvolumeclaims")
 PRIORITY_CLASSES = resources.get("priorityclasses", "scheduling.k8s.io")
 _ROOT = Path(__file__).resolve().parents[2]
 _numbers = count()
@@ -251,3 +253,34 @@ async def test_a_killed_scheduler_loses_and_doubles_nothing(
         cpu = quantity.to_milli(pod["spec"]["containers"][0]["resources"]["requests"]["cpu"])
         used[pod["spec"]["nodeName"]] = used.get(pod["spec"]["nodeName"], 0) + cpu
     assert sorted(used.values()) == [4000] * 4
+
+
+async def test_a_waiting_claim_is_given_a_volume_before_its_pod_is_bound(place: Place) -> None:
+    node, client = await place.node("a"), place.client
+    name = f"{place.name}-local"
+    metadata = {"name": name}
+    mode = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}
+    await client.create(resources.get("storageclasses", "storage.k8s.io"), {"metadata": metadata, **mode})
+    reach = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]
+    common = {"storageClassName": name, "accessModes": ["ReadWriteOnce"]}
+    volume = {
+        **common,
+        "capacity": {"storage": "1Gi"},
+        "local": {"path": "/data"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": reach}},
+    }
+    await client.create(VOLUMES, {"metadata": metadata, "spec": volume})
+    claim = {**common, "resources": {"requests": {"storage": "1Gi"}}}
+    await client.create(CLAIMS, {"metadata": metadata, "spec": claim}, place.name)
+    await place.pod("p", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": name}}])
+
+    async def promised() -> None:
+        reference = (await client.get(VOLUMES, name))["spec"]["claimRef"]
+        assert (reference["namespace"], reference["name"]) == (place.name, name)
+
+    await eventually(promised)
+    assert "nodeName" not in (await place.get("p"))["spec"]
+    # What the volume controller does then.
+    await client.patch(CLAIMS, name, {"spec": {"volumeName": name}}, place.name)
+    await client.patch(CLAIMS, name, {"status": {"phase": "Bound"}}, place.name, subresource="status")
+    assert await place.bound("p") == node
