@@ -130,9 +130,11 @@ def install(
     async def versioned(
         request: web.BaseRequest, info: RequestInfo, user: User, media: Media
     ) -> web.Response:
+        _only(info, "/version")
         return respond.raw(answer)
 
     async def measured(request: web.BaseRequest, info: RequestInfo, user: User, media: Media) -> web.Response:
+        _only(info, "/metrics")
         return respond.raw(metrics.render(), 200, "text/plain; version=0.0.4; charset=utf-8")
 
     documents: list[Documents] = []
@@ -184,6 +186,12 @@ def install(
             "openid": keys,
         }
     )
+
+
+def _only(info: RequestInfo, path: str) -> None:
+    """404 for anything below a path that has nothing below it."""
+    if info.path.rstrip("/") != path:
+        raise errors.path_not_found()
 
 
 def _paths() -> set[str]:

@@ -85,12 +85,12 @@ def list_options(query: Query, *, watch: bool = False) -> ListOptions:
         field_selector=_one(query, "fieldSelector"),
         resource_version=_one(query, "resourceVersion"),
         match=_one(query, "resourceVersionMatch"),
-        limit=_int(query, "limit"),
+        limit=max(0, _int(query, "limit")),
         continue_token=_one(query, "continue"),
         watch=watch,
         bookmarks=bool(_bool(query, "allowWatchBookmarks")),
         send_initial_events=_bool(query, "sendInitialEvents"),
-        timeout_seconds=_int(query, "timeoutSeconds"),
+        timeout_seconds=max(0, _int(query, "timeoutSeconds")),
     )
     problems = _list_problems(result)
     if problems:

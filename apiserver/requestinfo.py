@@ -55,7 +55,8 @@ def parse(method: str, target: str) -> RequestInfo:
     parts = raw.split("/")
     if "%" in raw:
         info.path = unquote(raw)
-        parts = [unquote(part) for part in parts]
+        # An escaped slash is no separator: such a segment stays as it is and names nothing.
+        parts = [part if "/" in (plain := unquote(part)) else plain for part in parts]
     if raw.endswith("/") or "//" in raw:
         parts = ["", *[part for part in parts if part]]
     if len(parts) < 2:

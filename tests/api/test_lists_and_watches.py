@@ -101,6 +101,7 @@ def test_versions_of_lists(api: Api, filled: str) -> None:
         ("resourceVersion=5&resourceVersionMatch=Sometimes", 422),
         ("resourceVersion=x", 422),
         ("limit=x", 400),
+        ("limit=-1", 200),
     ):
         assert api.get(f"{filled}?{query}").code == code, query
 

@@ -40,3 +40,8 @@ def test_proxy_paths_keep_their_rest() -> None:
     info = parse("GET", "/api/v1/namespaces/a/services/s:80/proxy/x/y?q=1")
     assert (info.name, info.subresource, info.rest) == ("s:80", "proxy", "/x/y")
     assert info.query == {"q": ["1"]}
+
+
+def test_an_escaped_slash_separates_nothing() -> None:
+    info = parse("GET", "/api/v1/namespaces/a%2Fb/secrets/x%2f..%2fy")
+    assert (info.namespace, info.name) == ("a%2Fb", "x%2f..%2fy")
