@@ -92,7 +92,8 @@ class Queue:
         self._entries: dict[Key, _Entry] = {}
         self._ready: list[tuple[int, float, int, Key]] = []
         self._backing_off: list[tuple[float, int, Key]] = []
-        self._unschedulable: dict[Key, None] = {}
+        # By what helps them, so that an event which helps none of thousands costs nothing; oldest first in each.
+        self._unschedulable: dict[Event, dict[Key, None]] = {}
         self._tickets = 0
         self._events = 0
         self._last_event: dict[Event, int] = {}
@@ -174,7 +175,7 @@ class Queue:
             return
         entry.state = _State.UNSCHEDULABLE
         entry.since = now
-        self._unschedulable[key] = None
+        self._unschedulable.setdefault(entry.helped_by, {})[key] = None
 
     def retry(self, key: Key, now: float) -> None:
         """Placing failed for a reason that may pass: tried again after its back-off."""
@@ -193,9 +194,9 @@ class Queue:
             if kind & event:
                 self._last_event[kind] = self._events
         hurried = set(also)
-        for key in [k for k in self._unschedulable if self._entries[k].helped_by & event]:
+        helped = [kinds for kinds in self._unschedulable if kinds & event]
+        for key in [key for kinds in helped for key in self._unschedulable.pop(kinds)]:
             entry = self._entries[key]
-            del self._unschedulable[key]
             if key in hurried or now >= self._backoff_end(entry):
                 self._make_ready(entry)
             else:
@@ -208,9 +209,7 @@ class Queue:
     def next_due(self) -> float | None:
         """When `take` has something new without any event; None if never."""
         due = [self._backing_off[0][0]] if self._backing_off else []
-        if self._unschedulable:
-            # In the order in which they failed, so the first is the oldest.
-            due.append(self._entries[next(iter(self._unschedulable))].since + LONGEST_WAIT)
+        due += [self._entries[next(iter(keys))].since + LONGEST_WAIT for keys in self._unschedulable.values()]
         return min(due, default=None)
 
     @property
@@ -223,13 +222,13 @@ class Queue:
             entry = self._entries.get(key)
             if entry is not None and entry.ticket == ticket and entry.state is _State.BACKING_OFF:
                 self._make_ready(entry)
-        while self._unschedulable:
-            key = next(iter(self._unschedulable))
-            entry = self._entries[key]
-            if entry.since + LONGEST_WAIT > now:
-                break
-            del self._unschedulable[key]
-            self._make_ready(entry)
+        for keys in list(self._unschedulable.values()):
+            while keys:
+                entry = self._entries[next(iter(keys))]
+                if entry.since + LONGEST_WAIT > now:
+                    break
+                self._leave(entry)
+                self._make_ready(entry)
 
     def _backoff_end(self, entry: _Entry) -> float:
         delay = self._initial_backoff * 2.0 ** min(max(entry.attempts - 1, 0), 30)
@@ -251,5 +250,9 @@ class Queue:
 
     def _leave(self, entry: _Entry) -> None:
         """Takes the entry out of whatever it waits in; heaps skip outdated tickets."""
-        self._unschedulable.pop(entry.pod.key, None)
+        waiting = self._unschedulable.get(entry.helped_by)
+        if waiting is not None:
+            waiting.pop(entry.pod.key, None)
+            if not waiting:
+                del self._unschedulable[entry.helped_by]
         self._ticket(entry)
