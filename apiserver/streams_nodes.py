@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 ENDPOINT_ANNOTATION = "pybernetes.io/agent-endpoint"
 NODES = resources.get("nodes")
+_CONNECT_MILLISECONDS = 5000
 _RECONNECT_MILLISECONDS = 200
+_KEEPALIVE_MILLISECONDS = 310_000
 _MAX_MESSAGE = 4 << 20
 
 
@@ -60,12 +62,12 @@ class NodeAgents:
                 f'node "{node_name}" has not said where its agent answers ({ENDPOINT_ANNOTATION})'
             )
         known = self._agents.get(node_name)
+        if known is not None and known.endpoint == endpoint:
+            return known.stub
+        agent = self._agents[node_name] = self._connect(node_name, endpoint)
         if known is not None:
-            if known.endpoint == endpoint:
-                return known.stub
             await known.channel.close(grace=None)
         await self._forget_gone()
-        agent = self._agents[node_name] = self._connect(node_name, endpoint)
         return agent.stub
 
     def _connect(self, node_name: str, endpoint: str) -> _Agent:
@@ -79,8 +81,12 @@ class NodeAgents:
         )
         options = [
             ("grpc.ssl_target_name_override", node_name),
+            ("grpc.min_reconnect_backoff_ms", _CONNECT_MILLISECONDS),
             ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MILLISECONDS),
             ("grpc.max_reconnect_backoff_ms", 5 * _RECONNECT_MILLISECONDS),
+            # A node that vanishes in the middle of a stream is noticed. Servers take no more pings than this.
+            ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
+            ("grpc.keepalive_timeout_ms", _CONNECT_MILLISECONDS),
             ("grpc.max_receive_message_length", _MAX_MESSAGE),
             ("grpc.enable_http_proxy", 0),
         ]

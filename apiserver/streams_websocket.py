@@ -29,6 +29,8 @@ _BEARER = "base64url.bearer.authorization.k8s.io"
 _CHANNELS = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
 _CLOSE = 255
 _MAX_MESSAGE = 4 << 20
+_CLOSE_SECONDS = 2.0
+"""How long a client may take to answer our goodbye."""
 
 
 def is_websocket(request: web.BaseRequest) -> bool:
@@ -52,7 +54,10 @@ async def accept(request: web.BaseRequest, protocol: str) -> web.WebSocketRespon
     """Complete the handshake with an agreed subprotocol."""
     # No heartbeat: it would take a client whose input nobody reads for dead. TCP's own keep-alive finds those that are.
     socket = web.WebSocketResponse(
-        protocols=(protocol,) if protocol else (), compress=False, max_msg_size=_MAX_MESSAGE
+        protocols=(protocol,) if protocol else (),
+        compress=False,
+        max_msg_size=_MAX_MESSAGE,
+        timeout=_CLOSE_SECONDS,
     )
     await socket.prepare(request)
     return socket

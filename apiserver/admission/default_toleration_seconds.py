@@ -15,7 +15,11 @@ class DefaultTolerationSeconds(Plugin):
     name = "DefaultTolerationSeconds"
 
     def mutator(self, operation: str, resource: Resource, subresource: str) -> Step | None:
-        return self._add if (resource.kind, operation, subresource) == ("Pod", "CREATE", "") else None
+        return (
+            self._add
+            if resource.kind == "Pod" and operation in ("CREATE", "UPDATE") and not subresource
+            else None
+        )
 
     @staticmethod
     def _add(request: AdmissionRequest) -> None:

@@ -37,7 +37,9 @@ class Priority(Plugin):
         self._reader = reader
 
     def mutator(self, operation: str, resource: Resource, subresource: str) -> Step | None:
-        return self._pod if (resource.kind, operation, subresource) == ("Pod", "CREATE", "") else None
+        if resource.kind != "Pod" or subresource:
+            return None
+        return {"CREATE": self._pod, "UPDATE": self._keep}.get(operation)
 
     def validator(self, operation: str, resource: Resource, subresource: str) -> Step | None:
         if resource.kind == "PriorityClass" and operation in ("CREATE", "UPDATE"):
@@ -67,6 +69,14 @@ class Priority(Plugin):
             raise forbid(request, why + "priority admission controller " + computed.format(policy))
         spec["priority"] = value
         spec["preemptionPolicy"] = policy
+
+    @staticmethod
+    def _keep(request: AdmissionRequest) -> None:
+        """A client that sends back a pod as it first wrote it does not take its priority away."""
+        new, old = (request.object or {}).get("spec") or {}, (request.old_object or {}).get("spec") or {}
+        for key in ("priority", "preemptionPolicy"):
+            if new.get(key) is None and old.get(key) is not None:
+                new[key] = old[key]
 
     def _class(self, name: str) -> Object | None:
         found = self._reader.get(PRIORITY_CLASSES, "", name)

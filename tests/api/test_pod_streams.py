@@ -33,10 +33,13 @@ PODS = "/api/v1/namespaces/default/pods"
 SECONDS = 20
 
 
+FLAGS = ("--storage", "memory", "--disable-admission-plugins", "ServiceAccount")
+
+
 @pytest.fixture(scope="module")
 def streaming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     data = tmp_path_factory.mktemp("streams") / "data"
-    with serving(data, "--storage", "memory", "--disable-admission-plugins", "ServiceAccount") as server:
+    with serving(data, *FLAGS) as server:
         api = server.client()
         for name in ("n1", "impostor", "nowhere"):
             assert api.post("/api/v1/nodes", {"metadata": {"name": name}}).code == 201
@@ -249,6 +252,31 @@ async def test_reading_rights_alone_run_no_commands(
             headers={"Impersonate-User": "looker"},
         )
     assert refused.value.status == 403
+
+
+async def test_a_server_that_stops_ends_its_streams(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(data, *FLAGS) as server:
+        agent = FakeAgent()
+        node_server, endpoint = await serve(agent, data / "pki", "n1")
+        api = server.client()
+        note = {"pybernetes.io/agent-endpoint": endpoint}
+        assert api.post("/api/v1/nodes", {"metadata": {"name": "n1", "annotations": note}}).code == 201
+        spec = {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]}
+        assert api.post(PODS, {"metadata": {"name": "p"}, "spec": spec}).code == 201
+        api.close()
+        client = Client(server, tmp_path)
+        async with client.websocket("p/exec?command=forever&stdout=1", "v4.channel.k8s.io") as ws:
+            await ws.receive()
+            async with client.session.get(f"{client.url}{PODS}/p/log?follow=true") as answer:
+                assert await answer.content.readexactly(7) == b"line 0\n"
+                assert server.process is not None
+                server.process.terminate()
+                async with asyncio.timeout(SECONDS):
+                    assert {await agent.ended.get(), await agent.ended.get()} == {"exec", "logs"}
+                    assert await asyncio.to_thread(server.process.wait) == 0
+        await client.session.close()
+        await node_server.stop(None)
 
 
 # Port-forward over plain WebSocket channels

@@ -189,6 +189,15 @@ async def test_priority_comes_from_the_class(spec: Object, expected: tuple[int, 
     assert (made["priority"], made["preemptionPolicy"], made["priorityClassName"]) == expected
 
 
+async def test_a_pod_sent_back_as_it_was_first_written_keeps_what_was_added() -> None:
+    chain, _ = make(priority_class("base", 5, globalDefault=True))
+    stored = (await run(chain, request(pod()))).object
+    sent = (await run(chain, request(pod(), "UPDATE", old=stored))).object
+    assert stored is not None and sent is not None
+    for key in ("priority", "preemptionPolicy", "tolerations"):
+        assert sent["spec"][key] == stored["spec"][key]
+
+
 async def test_priority_refusals() -> None:
     chain, _ = make(priority_class("base", 5, globalDefault=True))
     error = await refused(chain, request(pod(priorityClassName="nope")))
