@@ -1,4 +1,7 @@
-"""Services by nftables and names by the cluster DNS, between real containers and from the host."""
+"""Services by nftables and names by the cluster DNS, between real containers and from the host.
+
+Busybox runs wget under `timeout`: its own -T crashes in this small image.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ def test_services_answer_by_name_address_and_node_port(cluster: LocalCluster, na
     until(lambda: is_ready(cluster.pod("client", namespace)), 60)
 
     def ask(url: str) -> str:
-        command = ("exec", "client", "-n", namespace, "--", "wget", "-qO-", "-T", "3", url)
+        command = ("exec", "client", "-n", namespace, "--", "timeout", "5", "wget", "-qO-", url)
         return cluster.pybctl(*command, check=False).stdout.strip()
 
     names = {p["metadata"]["name"] for p in cluster.pods(namespace, "app=web")}
@@ -101,7 +104,7 @@ def test_services_answer_by_name_address_and_node_port(cluster: LocalCluster, na
     assert all(address in shown_names for address in addresses), shown_names
 
     cluster.pybctl("scale", "deploy/web", "--replicas", "0", "-n", namespace)
-    refused = ("exec", "client", "-n", namespace, "--", "wget", "-qO-", "-T", "3", "http://web/")
+    refused = ("exec", "client", "-n", namespace, "--", "timeout", "5", "wget", "-qO-", "http://web/")
     until(
         lambda: "refused" in cluster.pybctl(*refused, check=False).stderr, 30, "the empty Service to refuse"
     )
@@ -111,7 +114,7 @@ def test_a_pod_reaches_itself_through_its_service(cluster: LocalCluster, namespa
     cluster.apply(*web(namespace, 1))
     cluster.pybctl("rollout", "status", "deploy/web", "-n", namespace, "--timeout", "60")
     name = cluster.pods(namespace, "app=web")[0]["metadata"]["name"]
-    command = ("exec", name, "-n", namespace, "--", "wget", "-qO-", "-T", "3", "http://web/")
+    command = ("exec", name, "-n", namespace, "--", "timeout", "5", "wget", "-qO-", "http://web/")
     until(lambda: cluster.pybctl(*command, check=False).stdout.strip() == name, 30)
 
 
