@@ -30,7 +30,8 @@ class Page(BaseHTTPRequestHandler):
         except OSError as error:
             self.answer(503, f"Redis does not answer: {error}\n")
             return
-        self.answer(200, f"{os.environ['GREETING']} This page was seen {hits} times; {os.environ['POD_NAME']} answers.\n")
+        seen = f"This page was seen {hits} times; {os.environ['POD_NAME']} answers."
+        self.answer(200, f"{os.environ['GREETING']} {seen}\n")
 
     def answer(self, status: int, text: str) -> None:
         body = text.encode()
