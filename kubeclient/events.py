@@ -113,9 +113,17 @@ class EventRecorder:
         self._serial = 0
         self.dropped = 0
 
-    def event(self, involved: Object, type: str, reason: str, message: str, field_path: str = "") -> None:
+    def event(
+        self,
+        involved: Object,
+        type: str,
+        reason: str,
+        message: str,
+        field_path: str = "",
+        component: str = "",
+    ) -> None:
         """`involved` is the object, or a reference to it (kind, apiVersion, name, namespace, uid). `type` is Normal
-        or Warning."""
+        or Warning. `component` names another source than the recorder's own."""
         if len(self._queue) >= self._limit:
             self.dropped += 1
             return
@@ -123,7 +131,8 @@ class EventRecorder:
         self._serial += 1
         self._queue.append(
             make_event(
-                involved, type, reason, message, field_path, self._component, self._host, now + self._serial
+                involved, type, reason, message, field_path, component or self._component, self._host,
+                now + self._serial,
             )
         )
         self._ready.set()

@@ -90,17 +90,18 @@ class LeaderElector:
         log.info("%s leads as %s", self._identity, self._name)
         leading = asyncio.ensure_future(lead())
         renewing = asyncio.ensure_future(self._renew())
+        lost: BaseException | None = None
         try:
             await asyncio.wait({leading, renewing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (leading, renewing):
                 task.cancel()
-            results = await asyncio.gather(leading, renewing, return_exceptions=True)
-        if isinstance(results[1], LeadershipLost):
-            raise results[1]
-        await self._release()
-        if isinstance(results[0], BaseException):
-            raise results[0]
+            outcome, lost = await asyncio.gather(leading, renewing, return_exceptions=True)
+            if not isinstance(lost, LeadershipLost):
+                await self._release()
+        for error in (lost, outcome):
+            if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
+                raise error
 
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()

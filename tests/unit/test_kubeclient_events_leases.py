@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from apimachinery import errors
 from kubeclient.events import Correlator, EventRecorder, make_event
-from kubeclient.leaderelection import Observation, claim
+from kubeclient.leaderelection import LeaderElector, LeadershipLost, Observation, claim
 
 POD = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "uid": "u"}}
 
@@ -105,3 +108,67 @@ def test_a_free_lease_is_taken_and_ones_own_renewed() -> None:
     assert renewed is not None
     assert (renewed["acquireTime"], renewed["leaseTransitions"]) == ("then", 3)
     assert claim(lease("", "t1"), Observation(), "me", 15, 0.0, "now") is not None
+
+
+class Leases:
+    """One Lease, as a server keeps it."""
+
+    def __init__(self) -> None:
+        self.lease: dict[str, Any] | None = None
+        self.written = asyncio.Event()
+
+    async def get(self, *_: Any) -> Any:
+        if self.lease is None:
+            raise errors.not_found("leases", "x")
+        return self.lease
+
+    async def create(self, _resource: Any, obj: Any) -> Any:
+        self.lease = obj
+        self.written.set()
+
+    update = create
+
+
+def elector(leases: Leases, identity: str, **options: Any) -> LeaderElector:
+    return LeaderElector(leases, "x", identity, retry_period=0.01, **options)  # type: ignore[arg-type]
+
+
+async def test_who_is_stopped_gives_the_lease_up_and_the_next_takes_over() -> None:
+    leases = Leases()
+    led: asyncio.Queue[str] = asyncio.Queue(10)
+
+    async def lead(name: str) -> None:
+        led.put_nowait(name)
+        await asyncio.Event().wait()
+
+    first = asyncio.ensure_future(elector(leases, "first").run(lambda: lead("first")))
+    async with asyncio.timeout(5):
+        assert await led.get() == "first"
+        second = asyncio.ensure_future(elector(leases, "second").run(lambda: lead("second")))
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await led.get() == "second"
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+
+
+async def test_who_finds_another_holder_stops_at_once() -> None:
+    leases = Leases()
+    stopped = asyncio.Event()
+
+    async def lead() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async with asyncio.timeout(5):
+        running = asyncio.ensure_future(elector(leases, "first").run(lead))
+        await leases.written.wait()
+        leases.lease = lease("thief", "t9")
+        with pytest.raises(LeadershipLost):
+            await running
+    assert stopped.is_set()
+    assert leases.lease["spec"]["holderIdentity"] == "thief"
