@@ -16,7 +16,7 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
-from kubeletd.runtime import dockerspec, pause
+from kubeletd.runtime import bridgeport, dockerspec, pause
 from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
 from kubeletd.runtime.dockerprocess import DockerProcesses
@@ -87,6 +87,7 @@ class DockerRuntime(DockerProcesses, DockerImages):
         self._engine = Engine(base_url)
         self._pause = ""
         self._oom_floor = _oom_floor()
+        self._to_connect: dict[str, str] = {}  # sandboxes created, to get this address when they start
 
     async def open(self) -> EngineInfo:
         await self._engine.open()
@@ -196,12 +197,15 @@ class DockerRuntime(DockerProcesses, DockerImages):
     async def create_sandbox(self, spec: SandboxSpec) -> str:
         body = dockerspec.sandbox(spec, self._pause, self.network, self.cluster, self.node, self._oom_floor)
         try:
-            return await self._create(body, dockerspec.name(spec.identity, self.node))
+            sandbox_id = await self._create(body, dockerspec.name(spec.identity, self.node))
         except EngineError as error:
             if error.status == 404:
                 # Somebody removed the network or the image: make them again for the next attempt.
                 await self.open()
             raise SandboxFailure(error.message) from error
+        if spec.ip and not spec.ports and not spec.host_network:
+            self._to_connect[sandbox_id] = spec.ip
+        return sandbox_id
 
     async def create_container(self, spec: ContainerSpec) -> str:
         body = dockerspec.container(spec, self.cluster, self.node, self._oom_floor)
@@ -230,6 +234,20 @@ class DockerRuntime(DockerProcesses, DockerImages):
             if error.status == 404 and "no such container" in error.message.lower():
                 raise ContainerNotFound(error.message) from error
             raise StartError(error.message) from error
+        address = self._to_connect.pop(container_id, None)
+        if address is not None:
+            await self._connect(container_id, address)
+
+    async def _connect(self, sandbox_id: str, address: str) -> None:
+        """Puts a sandbox that runs on the cluster's bridge."""
+        pid = (await self._inspect(sandbox_id))["State"]["Pid"]
+        port = f"pyb{sandbox_id[:11]}"
+        try:
+            await asyncio.to_thread(
+                bridgeport.connect, self.bridge, port, pid, address, self._subnet, self._gateway
+            )
+        except OSError as error:
+            raise StartError(f"failed to set up the network of the sandbox: {error}") from error
 
     async def stop(self, container_id: str, grace_seconds: float) -> None:
         try:
@@ -276,6 +294,7 @@ class DockerRuntime(DockerProcesses, DockerImages):
                 raise failure(error, container_id) from error
 
     async def remove(self, container_id: str) -> None:
+        self._to_connect.pop(container_id, None)
         try:
             await self._engine.call("DELETE", f"/containers/{container_id}", {"force": "1", "v": "1"})
         except EngineError as error:

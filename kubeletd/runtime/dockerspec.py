@@ -20,6 +20,7 @@ from kubeletd.runtime.interface import (
 )
 
 PREFIX = "io.pybernetes."
+ADDRESS_LABEL = PREFIX + "ip"  # a sandbox's
 MIN_SHARES = 2
 SANDBOX_OOM_SCORE = -998
 MIN_QUOTA = 1000
@@ -83,9 +84,12 @@ def network_config(network: str, subnet: str, gateway: str, bridge: str, cluster
 def sandbox(
     spec: SandboxSpec, image: str, network: str, cluster: str, node: str, oom_floor: int = -1000
 ) -> dict[str, Any]:
-    """The body of the sandbox's create request. `oom_floor`: the lowest oom_score_adj that may be asked for."""
+    """The body of the sandbox's create request. The engine connects it to the network only if it has host ports.
+
+    `oom_floor`: the lowest oom_score_adj that may be asked for.
+    """
     host: dict[str, Any] = {
-        "NetworkMode": "host" if spec.host_network else network,
+        "NetworkMode": "host" if spec.host_network else network if spec.ports else "none",
         "IpcMode": "host" if spec.host_ipc else "shareable",
         "PidMode": "host" if spec.host_pid else "",
         "OomScoreAdj": max(SANDBOX_OOM_SCORE, oom_floor),
@@ -110,7 +114,7 @@ def sandbox(
         host["CgroupParent"] = spec.cgroup_parent
     body: dict[str, Any] = {
         "Image": image,
-        "Labels": labels(spec.identity, cluster, node),
+        "Labels": {**labels(spec.identity, cluster, node), ADDRESS_LABEL: spec.ip},
         "HostConfig": host,
         "Healthcheck": NO_HEALTHCHECK,
     }
@@ -123,7 +127,7 @@ def sandbox(
             bindings.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": str(port.host_port)})
         host["PortBindings"] = bindings
         body["ExposedPorts"] = {key: {} for key in bindings}
-    if spec.ip and not spec.host_network:
+    if spec.ip and spec.ports and not spec.host_network:
         body["NetworkingConfig"] = {"EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": spec.ip}}}}
     return body
 
@@ -249,15 +253,6 @@ def epoch(time: str) -> float:
     )
 
 
-def address(networks: Mapping[str, Any] | None) -> str:
-    """The pod's address among a sandbox's networks; kept in the endpoint's settings while it does not run."""
-    for endpoint in (networks or {}).values():
-        found = endpoint.get("IPAddress") or (endpoint.get("IPAMConfig") or {}).get("IPv4Address")
-        if found:
-            return str(found)
-    return ""
-
-
 def listed(entry: Mapping[str, Any]) -> ContainerState | None:
     """A container of `GET /containers/json`; None if it is not ours."""
     identity = identity_of(entry.get("Labels") or {})
@@ -271,7 +266,7 @@ def listed(entry: Mapping[str, Any]) -> ContainerState | None:
         image=entry.get("Image") or "",
         image_id=entry.get("ImageID") or "",
         created_at=float(entry.get("Created") or 0),
-        ip=address((entry.get("NetworkSettings") or {}).get("Networks")),
+        ip=(entry.get("Labels") or {}).get(ADDRESS_LABEL) or "",
     )
 
 
@@ -299,7 +294,7 @@ def inspected(entry: Mapping[str, Any]) -> ContainerState | None:
         oom_killed=bool(state.get("OOMKilled")),
         error=state.get("Error") or "",
         pid=int(state.get("Pid") or 0),
-        ip=address((entry.get("NetworkSettings") or {}).get("Networks")),
+        ip=(config.get("Labels") or {}).get(ADDRESS_LABEL) or "",
         log_path=entry.get("LogPath") or "",
     )
 

@@ -3,6 +3,10 @@
 The program blocks SIGINT, SIGTERM and SIGCHLD and waits for them: on SIGCHLD it reaps (it is process 1 of a shared
 process namespace), on the others it exits. Blocked signals are queued even for process 1, which ignores unhandled
 ones otherwise.
+
+Told to by an argument, it first moves into a network namespace of its own (an engine makes one too, but by starting
+itself again twice, which doubles the cost of a sandbox: docs/adr/0006-sandbox-network.md), and it always gives up every
+capability it was started with.
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ REPOSITORY = "pybernetes/pause"
 _BASE = 0x400000
 _HEADERS = 64 + 56  # ELF header and one program header
 _SIGNALS = 1 << (2 - 1) | 1 << (15 - 1) | 1 << (17 - 1)  # SIGINT, SIGTERM, SIGCHLD
+OWN_NETWORK = "own-network"  # the argument; any would do
+_CLONE_NEWNET = 0x40000000
+_CAPABILITY_VERSION = 0x20080522
 _MACHINES = {"amd64": 62, "arm64": 183}  # e_machine
 
 
@@ -52,12 +59,28 @@ def _amd64() -> bytes:
             "0f05"  # syscall
         )
     )
+    fail = bytes.fromhex("bf01000000b83c0000000f05")  # exit(1)
+    unshare = (
+        bytes.fromhex("b810010000bf")  # mov eax, 272 (unshare); mov edi, …
+        + struct.pack("<I", _CLONE_NEWNET)
+        + bytes.fromhex("0f0585c0")  # syscall; test eax, eax
+        + b"\x74"
+        + struct.pack("b", len(fail))  # je: done
+        + fail
+    )
+    # cmp qword [rsp], 1 (the number of arguments); jle: no unshare
+    network = bytes.fromhex("48833c24017e") + struct.pack("b", len(unshare)) + unshare
+    capabilities = (
+        bytes.fromhex("6a006a006a004889e668")  # push three times 0 (the empty sets); mov rsi, rsp; push …
+        + struct.pack("<I", _CAPABILITY_VERSION)
+        + bytes.fromhex("4889e7b87e0000000f05")  # mov rdi, rsp; mov eax, 126 (capset); syscall
+    )
     # wait: …; je reap; test eax, eax; js wait; exit; reap: …; jg reap; jmp wait
     retry = b"\x85\xc0" + b"\x78" + struct.pack("b", -(len(wait) + 2 + 4))
     to_reap = b"\x74" + struct.pack("b", len(retry) + len(leave))
     again = b"\x7f" + struct.pack("b", -(len(reap) + 2))
     body = wait + to_reap + retry + leave + reap + again
-    return block + body + b"\xeb" + struct.pack("b", -(len(body) + 2))
+    return network + capabilities + block + body + b"\xeb" + struct.pack("b", -(len(body) + 2))
 
 
 def _arm64() -> bytes:
@@ -85,7 +108,32 @@ def _arm64() -> bytes:
     retry = 0x37F80000 | (-(len(wait) + 1) & 0x3FFF) << 5  # tbnz w0, #31
     again = 0x5400000C | (-len(reap) & 0x7FFFF) << 5  # b.gt
     body = [*wait, to_reap, retry, *leave, *reap, again]
-    words = block + body + [0x14000000 | (-len(body) & 0x3FFFFFF)]
+    fail = [mov(0, 1), mov(8, 93), svc]
+    unshare = [
+        0xD2A00000 | _CLONE_NEWNET >> 16 << 5,  # movz x0, #high, lsl #16
+        mov(8, 97),
+        svc,  # unshare
+        0xB4000000 | (1 + len(fail)) << 5,  # cbz x0, done
+        *fail,
+    ]
+    network = [
+        0xF94003E0,  # ldr x0, [sp] (the number of arguments)
+        0xF100041F,  # cmp x0, #1
+        0x5400000D | (1 + len(unshare)) << 5,  # b.le: no unshare
+        *unshare,
+    ]
+    capabilities = [
+        0xD10083FF,  # sub sp, sp, #32
+        *(0xF90003FF | n << 10 for n in range(3)),  # str xzr, [sp, #8 n]: the empty sets
+        mov(0, _CAPABILITY_VERSION & 0xFFFF),
+        0xF2A00000 | _CAPABILITY_VERSION >> 16 << 5,  # movk x0, #high, lsl #16
+        0xF9000FE0,  # str x0, [sp, #24]
+        0x910063E0,  # add x0, sp, #24
+        sp_to | 1,
+        mov(8, 91),
+        svc,  # capset
+    ]
+    words = network + capabilities + block + body + [0x14000000 | (-len(body) & 0x3FFFFFF)]
     return struct.pack(f"<{len(words)}I", *words)
 
 

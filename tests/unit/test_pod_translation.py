@@ -126,7 +126,10 @@ def test_host_ports_belong_to_the_sandbox() -> None:
     body = dockerspec.sandbox(spec, "pause", "net", "kt", "n1")
     assert body["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}
     assert body["NetworkingConfig"]["EndpointsConfig"]["net"]["IPAMConfig"] == {"IPv4Address": "10.0.0.5"}
-    assert body["Hostname"] == "web"
+    assert body["Hostname"] == "web" and body["HostConfig"]["NetworkMode"] == "net"
+    body = dockerspec.sandbox(translate.sandbox_spec(pod(), 1, "10.0.0.5", "c"), "pause", "net", "kt", "n1")
+    assert body["HostConfig"]["NetworkMode"] == "none" and "NetworkingConfig" not in body
+    assert body["Labels"]["io.pybernetes.ip"] == "10.0.0.5"
 
 
 def test_what_the_engine_is_asked_for() -> None:
