@@ -12,7 +12,7 @@ from typing import Any
 from apimachinery import resources
 from kubeclient.client import Client
 from kubeclient.events import EventRecorder
-from kubeletd import admission, network, podview
+from kubeletd import admission, network, nodestatus, podview
 from kubeletd.feed import Feed
 from kubeletd.interfaces import MountError, Pod, PodFacts, PodOnNode, ProbeResult, Server, ServerOptions
 from kubeletd.node import NodeKeeper, boot_id, disk_size
@@ -144,6 +144,10 @@ class NodeAgent:
 
     def _node(self) -> dict[str, Any] | None:
         return self._nodes.informer.get("", self.node_name)
+
+    def _node_as_it_is(self) -> dict[str, Any]:
+        """The API's Node, or what we would register if somebody deleted it."""
+        return self._node() or nodestatus.node_object(self.options.settings, self._findings(), self.clock())
 
     def _address(self) -> str:
         return self.options.node_ip or self.addresses.node_address
@@ -290,7 +294,7 @@ class NodeAgent:
         known = bool(found) or bool(pod_status.get("startTime"))
         if not known and not state.stopping:
             others = [w.pod for w in self._workers.values() if not w.state.stopping]
-            refused = admission.refusal(pod, self._node() or {"metadata": {"name": self.node_name}}, others)
+            refused = admission.refusal(pod, self._node_as_it_is(), others)
             if refused is not None:
                 self.record(pod, "", "Warning", *refused)
                 self._workers[uid] = worker
