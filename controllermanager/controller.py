@@ -126,7 +126,9 @@ class Executor:
 
     async def one(self, action: Action) -> Object | None:
         if isinstance(action, Event):
-            self._context.recorder.event(action.involved, action.type, action.reason, action.message)
+            self._context.recorder.event(
+                action.involved, action.type, action.reason, action.message, component=self._component
+            )
             return None
         async with self._slots:
             if isinstance(action, Create):
@@ -225,13 +227,14 @@ class Controller:
     should be: it reads the informers, asks its plan, and has the executor do what the plan says."""
 
     name: ClassVar[str]
+    source: ClassVar[str] = ""  # the component its events name, where Kubernetes does not use the name
     workers: ClassVar[int] = 4
     backoff: ClassVar[tuple[float, float]] = (0.005, 60.0)  # seconds, of keys that fail: first and longest
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.queue: WorkQueue[Key] = WorkQueue(*self.backoff)
-        self.executor = Executor(context, self.name)
+        self.executor = Executor(context, self.source or self.name)
         self._informers: list[Informer] = []
         self.setup()
 

@@ -25,6 +25,7 @@ def _replicas(obj: dict[str, Any]) -> int:
 
 class DisruptionController(Controller):
     name: ClassVar[str] = "disruption-controller"
+    source: ClassVar[str] = "controllermanager"
 
     def setup(self) -> None:
         self._budgets = self.watch(BUDGETS, self.enqueue)

@@ -48,6 +48,7 @@ def _slice_service(obj: dict[str, Any]) -> list[tuple[str, str]]:
 
 class EndpointSliceController(ServiceBackendsController):
     name: ClassVar[str] = "endpointslice-controller"
+    source: ClassVar[str] = "endpoint-slice-controller"
 
     def setup(self) -> None:
         super().setup()
@@ -81,6 +82,7 @@ class EndpointSliceController(ServiceBackendsController):
 
 class EndpointsController(ServiceBackendsController):
     name: ClassVar[str] = "endpoints-controller"
+    source: ClassVar[str] = "endpoint-controller"
 
     def setup(self) -> None:
         super().setup()

@@ -17,6 +17,7 @@ _LEASE_NAMESPACE = "kube-node-lease"
 
 class NodeLifecycleController(Controller):
     name: ClassVar[str] = "node-lifecycle-controller"
+    source: ClassVar[str] = "node-controller"
     workers: ClassVar[int] = 4
 
     def setup(self) -> None:
@@ -38,6 +39,7 @@ class NodeLifecycleController(Controller):
                 "Normal",
                 "RemovingNode",
                 f"Node {name} event: Removing Node {name} from Controller",
+                component=self.source,
             )
             return
         self.enqueue(old, new)
@@ -68,9 +70,12 @@ class NodeLifecycleController(Controller):
                 "Normal",
                 "RegisteredNode",
                 f"Node {name} event: Registered Node {name} in Controller",
+                component=self.source,
             )
         if heartbeat is None or heartbeat.sign != sign:
             heartbeat = self._heartbeats[name] = Heartbeat(sign, now)
+        if not self._leases.following:
+            heartbeat.at = now  # Nobody can be heard: that is no silence of the node's.
         if plans.is_lost(heartbeat, now, self.context.config.node_monitor_grace_period):
             await self.executor.run(plans.unknown_conditions(node, self.context.now()))
             node = self._nodes.store.get(key)

@@ -92,4 +92,5 @@ class ReplicaSetController(Controller):
 
 class ReplicationControllerController(ReplicaSetController):
     name: ClassVar[str] = "replicationcontroller-controller"
+    source: ClassVar[str] = "replication-controller"
     resource: ClassVar[Resource] = resources.get("replicationcontrollers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -316,11 +316,12 @@ class Client:
         *,
         bookmarks: bool = False,
         timeout_seconds: int = 0,
+        opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[tuple[str, Object]]:
         """(type, object) of every change after `resource_version` (empty: what exists comes first, as ADDED).
 
         Ends when the server ends it. An ERROR event is raised as StatusError (410: list again); BOOKMARK events
-        are handed on if asked for.
+        are handed on if asked for. `opened` is called once the server has agreed.
         """
         params = _selection(label_selector, field_selector)
         params["watch"] = "true"
@@ -331,6 +332,8 @@ class Client:
         if timeout_seconds:
             params["timeoutSeconds"] = str(timeout_seconds)
         async with await self.stream(resource.path(namespace), params=params) as stream:
+            if opened is not None:
+                opened()
             partial: list[bytes] = []
             async for piece in stream:
                 if not piece.endswith(b"\n") and b"\n" not in piece:

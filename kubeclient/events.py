@@ -131,7 +131,13 @@ class EventRecorder:
         self._serial += 1
         self._queue.append(
             make_event(
-                involved, type, reason, message, field_path, component or self._component, self._host,
+                involved,
+                type,
+                reason,
+                message,
+                field_path,
+                component or self._component,
+                self._host,
                 now + self._serial,
             )
         )

@@ -60,6 +60,7 @@ class Informer:
         self._index_functions: dict[str, IndexFunction] = {}
         self._indexes: dict[str, dict[Hashable, dict[Key, Any]]] = {}
         self._synced = asyncio.Event()
+        self._following = False
         self._position = 0  # the store shows every change up to this resourceVersion
         self._ahead: dict[Key, int] = {}  # revisions of objects that `observe` put in before the watch did
         self._gone: dict[str, Key] = {}  # uids that `forget` took out before the watch did
@@ -67,6 +68,11 @@ class Informer:
     @property
     def has_synced(self) -> bool:
         return self._synced.is_set()
+
+    @property
+    def following(self) -> bool:
+        """A watch is open: silence means that nothing changed, not that nobody could tell."""
+        return self._following
 
     @property
     def position(self) -> int:
@@ -129,7 +135,10 @@ class Informer:
                 if not self._position:
                     await self._relist()
                     self._backoff.reset()
-                await self._follow()
+                try:
+                    await self._follow()
+                finally:
+                    self._following = False
                 if loop.time() - started >= _STEADY:
                     self._backoff.reset()
                     continue
@@ -175,6 +184,7 @@ class Informer:
             str(self._position),
             bookmarks=True,
             timeout_seconds=300 + int(300 * self._random()),
+            opened=self._opened,
         ):
             metadata = obj["metadata"]
             revision = int(metadata["resourceVersion"])
@@ -182,6 +192,9 @@ class Informer:
                 key = (metadata.get("namespace", ""), metadata["name"])
                 self._apply(kind, key, metadata.get("uid", ""), revision, obj)
             self._position = revision
+
+    def _opened(self) -> None:
+        self._following = True
 
     def _apply(self, kind: str, key: Key, uid: str, revision: int, obj: Object) -> None:
         ahead = self._ahead.get(key, 0)

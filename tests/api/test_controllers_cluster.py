@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from controllercluster import (
     Playground,
     controlling,
     eventually,
+    free_port,
 )
 
 from apimachinery import resources
@@ -33,11 +35,17 @@ SERVICE_ACCOUNTS = resources.get("serviceaccounts")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     path = tmp_path_factory.mktemp("controllers") / "data"
     flags = ("--node-monitor-period=0.2", "--node-monitor-grace-period=1", "--node-eviction-rate=100")
-    with serving(path, "--storage", "memory"), controlling(path, *flags):
-        yield path
+    with serving(path, "--secure-port", str(free_port())) as started, controlling(path, *flags):
+        yield started
+
+
+@pytest.fixture
+def data(server: Any) -> Path:
+    path: Path = server.data
+    return path
 
 
 @pytest_asyncio.fixture
@@ -214,6 +222,28 @@ async def test_a_silent_node_becomes_unreachable_loses_its_pods_and_recovers(her
     await here.client.delete(NODES, "silent")
     await absent(here, PODS, "stays", here.namespace)
     await absent(here, PODS, "leaves", here.namespace)
+
+
+async def test_an_outage_of_the_api_server_is_no_silence_of_the_nodes(here: Playground, server: Any) -> None:
+    await add_node(here, "patient")
+    versions: set[str] = set()
+
+    async def known() -> None:
+        node = await here.client.get(NODES, "patient")
+        assert node["spec"]["podCIDR"] and not node["spec"].get("taints")
+        await beat(here, "patient")
+
+    await eventually(known)
+    server.kill()
+    await asyncio.sleep(1.5)  # Longer than the grace period: that is what this is about.
+    server.start()
+    for _ in range(30):
+        await beat(here, "patient")
+        node = await here.client.get(NODES, "patient")
+        versions.add(next(c for c in node["status"]["conditions"] if c["type"] == "Ready")["status"])
+        await asyncio.sleep(0.05)
+    assert versions == {"True"}
+    await here.client.delete(NODES, "patient")
 
 
 async def test_every_namespace_has_its_account_and_ca_again_and_again(here: Playground, data: Path) -> None:

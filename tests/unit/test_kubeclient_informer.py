@@ -40,8 +40,11 @@ class FakeServer:
             raise step
         return step
 
-    async def watch(self, *arguments: Any, **_: Any) -> AsyncIterator[tuple[str, Any]]:
+    async def watch(self, *arguments: Any, opened: Any, **_: Any) -> AsyncIterator[tuple[str, Any]]:
         self.positions.append(arguments[4])
+        if self.watches and isinstance(self.watches[0][0], ConnectionError):
+            raise self.watches.pop(0)[0]
+        opened()
         if not self.watches:
             self.done.set()
             await asyncio.Event().wait()
@@ -144,3 +147,28 @@ async def test_what_we_deleted_stays_gone_until_the_watch_agrees() -> None:
     informer._apply("ADDED", ("ns", "a"), "uid-2", 13, pod("a", 13, "uid-2"))
     assert ("ns", "a") in informer.store
     assert informer._gone == {}
+
+
+async def test_it_says_whether_it_hears_the_server() -> None:
+    server = FakeServer(
+        [([], "5")], [[ConnectionError("down")], [("ADDED", pod("a", 6)), ConnectionError("cut")]]
+    )
+    informer = Informer(server, PODS, backoff=Backoff(0, 0))  # type: ignore[arg-type]
+    heard: list[bool] = []
+    informer.add_handler(lambda old, new: heard.append(informer.following))
+
+    class Waiting(Backoff):
+        def next(self) -> float:
+            heard.append(informer.following)
+            return 0.0
+
+    informer._backoff = Waiting()
+    task = asyncio.ensure_future(informer.run())
+    async with asyncio.timeout(5):
+        await server.done.wait()
+    assert heard == [False, True, False]
+    assert informer.following
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not informer.following
