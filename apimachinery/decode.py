@@ -38,7 +38,7 @@ def decode(body: bytes, content_type: str, schema: Schema, field_validation: str
     repeated = content_type == "json" and field_validation != "Ignore" and not _keys_unique(body, obj)
     gvk = schema.gvk
     if gvk is not None:
-        _check_kind(obj, gvk, body)
+        check_kind(obj, gvk, body)
     try:
         dropped = normalize(obj, schema)
     except Mismatch as mismatch:
@@ -104,7 +104,8 @@ def _parse(body: bytes, content_type: str, schema: Schema) -> tuple[Object, list
     return obj, duplicates
 
 
-def _check_kind(obj: Object, gvk: tuple[str, str, str], body: bytes) -> None:
+def check_kind(obj: Object, gvk: tuple[str, str, str], body: bytes) -> None:
+    """Refuse (400) an object of another kind or version; set both where they are not said."""
     group, version, kind = gvk
     expected = f"{group}/{version}" if group else version
     for key in ("apiVersion", "kind"):

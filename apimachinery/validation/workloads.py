@@ -50,14 +50,13 @@ def template(errs: Errors, spec: Object, kind: str) -> None:
 
 def matches_template(errs: Errors, spec: Object) -> None:
     value = spec.get("selector")
-    if not value:
-        return
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     try:
-        found = selectors.from_label_selector(value)
+        # No selector selects nothing; an empty one is complained of by itself.
+        matches = selectors.from_label_selector(value).matches(labels or {})
     except ValueError:
         return  # said of the selector itself already
-    if not found.empty and not found.matches(labels or {}):
+    if not matches:
         errs.append(invalid_value("spec.template.metadata.labels", labels, _MISMATCH))
 
 
@@ -300,10 +299,8 @@ def replication_controller(errs: Errors, obj: Object) -> None:
     if obj_template is None:
         errs.append(required("spec.template"))
         return
-    labels = (obj_template.get("metadata") or {}).get("labels") or {}
-    if any(labels.get(key) != value for key, value in (wanted or {}).items()):
-        errs.append(invalid_value("spec.template.metadata.labels", labels, _MISMATCH))
-    template(errs, {"template": obj_template}, "ReplicationController")
+    found = {"matchLabels": wanted or {}}
+    template(errs, {"selector": found, "template": obj_template}, "ReplicationController")
 
 
 def update_replication_controller(errs: Errors, new: Object, old: Object) -> None:

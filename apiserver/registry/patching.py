@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from apimachinery import apply, decode, errors, meta, patch, schema, strategicpatch
+from apimachinery import apply, decode, decode_patched, errors, meta, patch, schema, strategicpatch
 from apiserver.registry.call import Call
 
 Object = dict[str, Any]
@@ -33,7 +33,9 @@ def patched(old: Object, document: Any, kind: str, node: schema.Schema, call: Ca
         new = strategicpatch.strategic_merge(old, document, node)
     if not isinstance(new, dict):
         raise errors.bad_request("the patch does not give an object")
-    return checked(new, node, call)
+    result, warnings = decode_patched.decode_patched(new, document, kind, node, call.options.field_validation)
+    call.warnings.extend(warnings)
+    return result
 
 
 def checked(obj: Object, node: schema.Schema, call: Call) -> Object:

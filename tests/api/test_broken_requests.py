@@ -58,7 +58,7 @@ def test_unknown_fields_follow_field_validation(api: Api, namespace: str) -> Non
     assert ignored.code == 201
     assert "Warning" not in ignored.headers
     patched = api.patch(f"{path}/web?fieldValidation=Strict", {"spec": {"nosuch": 1}})
-    assert patched.code == 400
+    assert patched.code == 422
     assert 'unknown field "spec.nosuch"' in patched.message
     wrong = api.post(f"{path}?fieldValidation=Maybe", body)
     assert wrong.code == 422
