@@ -7,11 +7,13 @@ still does where it has to forward host ports.
 from __future__ import annotations
 
 import ctypes
+import errno
 import ipaddress
 import os
 import socket
 import struct
 import threading
+import time
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
@@ -23,6 +25,8 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_NET_NS_PID, _IFLA_LINKINFO = 1,
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_OIF, _RTA_GATEWAY = 4, 5
+_NAMESPACE_TIMEOUT = 5.0
+_NAMESPACE_POLL = 0.0005  # the program's first system call: a matter of microseconds
 _LO, _ETH0 = 1, 2  # a new namespace's interface numbers: its own loopback, and the first that comes
 
 
@@ -73,6 +77,16 @@ def _veth(host_name: str, bridge: int, pid: int, hardware: bytes) -> bytes:
     )
 
 
+def _await_namespace(pid: int) -> None:
+    """Waits until the sandbox's program, which has just been started, is in a network of its own. Raises OSError."""
+    ours = os.readlink("/proc/self/ns/net")
+    deadline = time.monotonic() + _NAMESPACE_TIMEOUT
+    while os.readlink(f"/proc/{pid}/ns/net") == ours:
+        if time.monotonic() > deadline:
+            raise OSError(errno.ETIMEDOUT, f"process {pid} has no network namespace of its own")
+        time.sleep(_NAMESPACE_POLL)
+
+
 def _inside(pid: int) -> socket.socket:
     """A netlink socket of the namespace of `pid`; a thread of its own moves there to make it."""
     made: list[socket.socket] = []
@@ -99,6 +113,11 @@ def _inside(pid: int) -> socket.socket:
     return made[0]
 
 
+def exists(host_name: str) -> bool:
+    """Whether this machine has an interface of that name."""
+    return os.path.exists(f"/sys/class/net/{host_name}")
+
+
 def connect(bridge: str, host_name: str, pid: int, address: str, subnet: str, gateway: str) -> None:
     """Gives the network namespace of `pid` an eth0 with `address` of `subnet`. Blocks for some ms. Raises OSError.
 
@@ -107,6 +126,7 @@ def connect(bridge: str, host_name: str, pid: int, address: str, subnet: str, ga
     """
     network = ipaddress.IPv4Network(subnet)
     packed = socket.inet_aton(address)
+    _await_namespace(pid)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
         body = _veth(host_name, socket.if_nametoindex(bridge), pid, b"\x0a\x58" + packed)
         _exchange(link, [(_NEWLINK, _CREATE | _EXCLUSIVE, body)], f"connect {address} to {bridge}")

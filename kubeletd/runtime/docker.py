@@ -56,6 +56,11 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:11]
 
 
+def _port(sandbox_id: str) -> str:
+    """The name of a sandbox's port on the bridge; at most 15 bytes."""
+    return f"pyb{sandbox_id[:11]}"
+
+
 def _oom_floor() -> int:
     """The lowest oom_score_adj the engine can give: without CAP_SYS_RESOURCE (nested machines) none below its own.
 
@@ -186,7 +191,20 @@ class DockerRuntime(DockerProcesses, DockerImages):
             found = await self._engine.call("GET", "/containers/json", {"all": "1", **self._filters()})
         except EngineError as error:
             raise EngineUnavailable(error.message) from error
+        for entry in found:
+            await self._mend(entry)
         return [state for state in map(dockerspec.listed, found) if state is not None]
+
+    async def _mend(self, entry: dict[str, Any]) -> None:
+        """Connects a sandbox that an agent started and did not live to connect."""
+        sandbox_id, address = entry["Id"], dockerspec.address_to_connect(entry)
+        if not address or sandbox_id in self._to_connect or bridgeport.exists(_port(sandbox_id)):
+            return
+        try:
+            await self._connect(sandbox_id, address)
+        except (StartError, ContainerNotFound) as error:
+            # It ended meanwhile, or is past help: probes and the pod's worker will find out.
+            log.warning("sandbox %s stays without network: %s", sandbox_id[:12], error)
 
     async def inspect(self, container_id: str) -> ContainerState:
         state = dockerspec.inspected(await self._inspect(container_id))
@@ -234,14 +252,15 @@ class DockerRuntime(DockerProcesses, DockerImages):
             if error.status == 404 and "no such container" in error.message.lower():
                 raise ContainerNotFound(error.message) from error
             raise StartError(error.message) from error
-        address = self._to_connect.pop(container_id, None)
+        address = self._to_connect.get(container_id)
         if address is not None:
             await self._connect(container_id, address)
+            del self._to_connect[container_id]
 
     async def _connect(self, sandbox_id: str, address: str) -> None:
         """Puts a sandbox that runs on the cluster's bridge."""
         pid = (await self._inspect(sandbox_id))["State"]["Pid"]
-        port = f"pyb{sandbox_id[:11]}"
+        port = _port(sandbox_id)
         try:
             await asyncio.to_thread(
                 bridgeport.connect, self.bridge, port, pid, address, self._subnet, self._gateway

@@ -82,6 +82,14 @@ def network_config(network: str, subnet: str, gateway: str, bridge: str, cluster
     }
 
 
+def address_to_connect(entry: Mapping[str, Any]) -> str:
+    """The address of a listed sandbox that runs and is for us to connect, "" for any other container."""
+    given = entry.get("Labels") or {}
+    ours = given.get(PREFIX + "kind") == "sandbox" and entry.get("State") == "running"
+    mode = (entry.get("HostConfig") or {}).get("NetworkMode")
+    return str(given.get(ADDRESS_LABEL) or "") if ours and mode in ("host", "none") else ""
+
+
 def makes_own_network(spec: SandboxSpec) -> bool:
     """Whether the sandbox's program makes its network namespace, rather than the engine."""
     return not (spec.host_network or spec.ports or any(name.startswith("net.") for name in spec.sysctls))
@@ -108,7 +116,7 @@ def sandbox(
         "RestartPolicy": {"Name": "no"},
     }
     if own_network:
-        # For one system call; the program gives it up right after.
+        # For one system call; the program becomes nobody right after.
         host["CapAdd"] = ["SYS_ADMIN"]
     if spec.host_network:
         host["UTSMode"] = "host"
@@ -131,7 +139,7 @@ def sandbox(
         "Healthcheck": NO_HEALTHCHECK,
     }
     if own_network:
-        body["Cmd"] = [OWN_NETWORK]
+        body["Cmd"], body["User"] = [OWN_NETWORK], "0:0"
     if spec.hostname and not spec.host_network:
         body["Hostname"] = spec.hostname
     if spec.ports and not spec.host_network:

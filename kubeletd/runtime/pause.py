@@ -5,8 +5,8 @@ process namespace), on the others it exits. Blocked signals are queued even for 
 ones otherwise.
 
 Told to by an argument, it first moves into a network namespace of its own (an engine makes one too, but by starting
-itself again twice, which doubles the cost of a sandbox: docs/adr/0006-sandbox-network.md), and it always gives up every
-capability it was started with.
+itself again twice, which doubles the cost of a sandbox: docs/adr/0006-sandbox-network.md). It always becomes nobody and
+gives up every capability it was started with.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _SIGNALS = 1 << (2 - 1) | 1 << (15 - 1) | 1 << (17 - 1)  # SIGINT, SIGTERM, SIGC
 OWN_NETWORK = "own-network"  # the argument; any would do
 _CLONE_NEWNET = 0x40000000
 _CAPABILITY_VERSION = 0x20080522
+_NOBODY = 65535
 _MACHINES = {"amd64": 62, "arm64": 183}  # e_machine
 
 
@@ -70,6 +71,10 @@ def _amd64() -> bytes:
     )
     # cmp qword [rsp], 1 (the number of arguments); jle: no unshare
     network = bytes.fromhex("48833c24017e") + struct.pack("b", len(unshare)) + unshare
+    nobody = b"".join(
+        b"\xbf" + struct.pack("<I", _NOBODY) + b"\xb8" + struct.pack("<I", call) + b"\x0f\x05"
+        for call in (106, 105)  # mov edi, …; mov eax, setgid and setuid; syscall
+    )
     capabilities = (
         bytes.fromhex("6a006a006a004889e668")  # push three times 0 (the empty sets); mov rsi, rsp; push …
         + struct.pack("<I", _CAPABILITY_VERSION)
@@ -80,7 +85,7 @@ def _amd64() -> bytes:
     to_reap = b"\x74" + struct.pack("b", len(retry) + len(leave))
     again = b"\x7f" + struct.pack("b", -(len(reap) + 2))
     body = wait + to_reap + retry + leave + reap + again
-    return network + capabilities + block + body + b"\xeb" + struct.pack("b", -(len(body) + 2))
+    return network + nobody + capabilities + block + body + b"\xeb" + struct.pack("b", -(len(body) + 2))
 
 
 def _arm64() -> bytes:
@@ -122,6 +127,7 @@ def _arm64() -> bytes:
         0x5400000D | (1 + len(unshare)) << 5,  # b.le: no unshare
         *unshare,
     ]
+    nobody = [word for call in (144, 146) for word in (mov(0, _NOBODY), mov(8, call), svc)]  # setgid, setuid
     capabilities = [
         0xD10083FF,  # sub sp, sp, #32
         *(0xF90003FF | n << 10 for n in range(3)),  # str xzr, [sp, #8 n]: the empty sets
@@ -133,7 +139,7 @@ def _arm64() -> bytes:
         mov(8, 91),
         svc,  # capset
     ]
-    words = network + capabilities + block + body + [0x14000000 | (-len(body) & 0x3FFFFFF)]
+    words = network + nobody + capabilities + block + body + [0x14000000 | (-len(body) & 0x3FFFFFF)]
     return struct.pack(f"<{len(words)}I", *words)
 
 
@@ -172,7 +178,7 @@ def image(architecture: str) -> tuple[str, bytes]:
             "architecture": architecture,
             "os": "linux",
             "created": "1970-01-01T00:00:00Z",
-            "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
+            "config": {"Entrypoint": ["/pause"], "User": f"{_NOBODY}:{_NOBODY}"},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_id}"]},
             "history": [{"created": "1970-01-01T00:00:00Z"}],
         },

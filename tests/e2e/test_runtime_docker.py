@@ -224,7 +224,7 @@ async def test_attach_reaches_the_main_process(runtime: DockerRuntime) -> None:
 
 async def test_logs_by_stream_tail_and_time(runtime: DockerRuntime) -> None:
     sandbox_id = await sandbox(runtime)
-    container_id = await run(runtime, sandbox_id, "sh", "-c", "echo one; echo two >&2; echo three")
+    container_id = await run(runtime, sandbox_id, "sh", "-c", "echo one; echo two >&2; sleep 0.5; echo three")
     assert sorted((await output(runtime, container_id)).split()) == ["one", "three", "two"]
     tail = [d async for _, d in runtime.logs(container_id, LogOptions(tail=1, stderr=False))]
     assert tail == [b"three\n"]

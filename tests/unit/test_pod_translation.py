@@ -128,7 +128,9 @@ def test_host_ports_belong_to_the_sandbox() -> None:
     assert body["NetworkingConfig"]["EndpointsConfig"]["net"]["IPAMConfig"] == {"IPv4Address": "10.0.0.5"}
     assert body["Hostname"] == "web" and body["HostConfig"]["NetworkMode"] == "net"
     body = dockerspec.sandbox(translate.sandbox_spec(pod(), 1, "10.0.0.5", "c"), "pause", "net", "kt", "n1")
-    assert body["HostConfig"]["NetworkMode"] == "none" and "NetworkingConfig" not in body
+    # It makes its own network namespace, which the agent connects.
+    assert body["HostConfig"]["NetworkMode"] == "host" and "NetworkingConfig" not in body
+    assert (body["Cmd"], body["HostConfig"]["CapAdd"]) == (["own-network"], ["SYS_ADMIN"])
     assert body["Labels"]["io.pybernetes.ip"] == "10.0.0.5"
 
 
