@@ -18,6 +18,7 @@ from apiserver.admission.default_toleration_seconds import DefaultTolerationSeco
 from apiserver.admission.limit_ranger import LimitRanger
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
+from apiserver.admission.object_warnings import ObjectWarnings
 from apiserver.admission.plugin import Fresh, Plugin
 from apiserver.admission.pod_security import PodSecurity
 from apiserver.admission.priority import Priority
@@ -71,6 +72,7 @@ def chain(
         CertificateSubjectRestriction(),
         DefaultIngressClass(reader),
         ResourceQuota(reader, writer),
+        ObjectWarnings(),
     ]
     unknown = {*enabled, *disabled} - {plugin.name for plugin in plugins}
     if unknown:
