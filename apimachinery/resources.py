@@ -28,7 +28,8 @@ class Resource:
     """One resource of one API version.
 
     `storage` is the (group, plural) its keys are under: versions of one kind share it. `virtual` resources
-    (reviews, component statuses) are computed and never stored.
+    (reviews, component statuses) are computed and never stored. `selectable` are the field paths a custom resource
+    adds for field selectors.
     """
 
     group: str
@@ -45,6 +46,7 @@ class Resource:
     storage: tuple[str, str] = ("", "")
     virtual: bool = False
     custom: bool = False
+    selectable: tuple[str, ...] = ()
 
     @property
     def api_version(self) -> str:

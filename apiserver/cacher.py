@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -49,6 +49,10 @@ logger = logging.getLogger(__name__)
 _PAGE = 2000
 
 
+Shape = Callable[[dict[str, Any]], bool]
+"""Brings a stored object into its present shape, in place; says whether anything changed."""
+
+
 class _Written(NamedTuple):
     """What is known of a value this process is writing, so that it need not be decoded when it comes back."""
 
@@ -75,6 +79,9 @@ class Cacher:
         self._held: list[Sequence[Event]] | None = []
         self._window = Window(0)
         self._fanout = Fanout(resource.api_version, resource.kind, lambda: self.revision)
+        self._shape: Shape | None = None
+        #: Keys of the objects that `shape` changed as they were read: they are stored otherwise than they are shown.
+        self.reshaped: set[str] = set()
 
     # Reading. All of it is synchronous and sees one revision.
 
@@ -200,7 +207,12 @@ class Cacher:
         compare = compare._replace(key=key)
         stored = encode(obj)
         current = self._by_key.get(key)
-        if current is not None and current.revision == compare.value and current.holds(stored):
+        if (
+            current is not None
+            and current.revision == compare.value
+            and key not in self.reshaped
+            and current.holds(stored)
+        ):
             unchanged = await self._store.txn([compare], [])
             await self._feed.wait(unchanged.revision)
             return current if unchanged.succeeded else None
@@ -263,7 +275,8 @@ class Cacher:
                 break
             start = page.kvs[-1].key + "\0"
         self._fanout.close("cache reloaded")
-        self._entries = [entry for kv in kvs if (entry := self._entry(kv)) is not None]
+        self.reshaped.clear()
+        self._entries = [entry for kv in kvs if (entry := self.entry_of(kv)) is not None]
         self._keys = [entry.key for entry in self._entries]
         self._by_key = {entry.key: entry for entry in self._entries}
         self._loaded = revision
@@ -288,11 +301,12 @@ class Cacher:
             if prev is None:
                 return
             del self._by_key[key]
+            self.reshaped.discard(key)
             at = bisect_left(self._keys, key)
             del self._keys[at], self._entries[at]
             change = Change(DELETED, prev.at(event.kv.mod_revision), prev)
         else:
-            entry = self._entry(event.kv)
+            entry = self.entry_of(event.kv)
             if entry is None:
                 return
             at = bisect_left(self._keys, key)
@@ -307,15 +321,22 @@ class Cacher:
         self._window.append(change)
         self._fanout.dispatch(change)
 
-    def _entry(self, kv: KeyValue) -> Entry | None:
-        """The entry of a stored object; None (and a word in the log) if it is not one."""
+    def entry_of(self, kv: KeyValue, *, present: bool = True) -> Entry | None:
+        """The entry of a stored object (`present`: as it is now); None (and a word in the log) if it is not one."""
         value = kv.value
         written = self._written.get(kv.key)
         if written is not None and written.value == value:
             labels, fields = written.labels, written.fields
+            self.reshaped.discard(kv.key)
         else:
             try:
                 obj = orjson.loads(value)
+                if self._shape is not None and self._shape(obj):
+                    value = encode(obj)
+                    if present:
+                        self.reshaped.add(kv.key)
+                elif present:
+                    self.reshaped.discard(kv.key)
                 labels, fields = labels_of(obj), self._fields(obj)
                 value = normal(value, obj)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -324,6 +345,13 @@ class Cacher:
         namespace, _, name = kv.key[len(self._prefix) :].rpartition("/")
         data = wire(value, kv.mod_revision)
         return Entry(kv.key, intern(namespace), name, kv.mod_revision, data, labels, fields)
+
+    def show(self, resource: Resource, shape: Shape | None) -> None:
+        """From the next load on, objects are `resource`'s, in `shape`: for custom resources, whose schemas change."""
+        self.resource = resource
+        self._fields = fields_of(resource)
+        self._shape = shape
+        self._fanout.names(resource.api_version, resource.kind)
 
     def lost(self) -> None:
         """The feed has missed changes: hold what comes until `load()` has read everything anew.
@@ -377,16 +405,26 @@ class Cachers:
         `ttl`: seconds that objects of a storage location live after their last write, such as {("", "events"): 3600}.
         """
         for resource in resources:
-            self._make(resource, (), (ttl or {}).get(resource.storage, 0))
+            self._make(resource, (ttl or {}).get(resource.storage, 0))
         await self._feed.start()
         self._bookmarks = asyncio.create_task(self._send_bookmarks())
 
-    async def add(self, resource: Resource, selectable: tuple[str, ...] = ()) -> Cacher:
-        """Serve one more storage location (a custom resource's), with further selectable field paths."""
-        if resource in self:
-            return self[resource]
-        cacher = self._make(resource, selectable, 0)
-        await self._feed.load(resource.key_prefix)
+    async def add(self, resource: Resource, shape: Shape | None = None) -> Cacher:
+        """Serve one more storage location (a custom resource's), or serve it from now on in another shape.
+
+        Watches of a location that is served already end. Raises StorageError; then nothing more is served.
+        """
+        cacher = self._cachers.get(resource.storage)
+        made = cacher is None
+        if cacher is None:
+            cacher = self._make(resource, 0)
+        cacher.show(resource, shape)
+        try:
+            await self._feed.load(resource.key_prefix)
+        except BaseException:
+            if made:
+                self.remove(resource)
+            raise
         return cacher
 
     def remove(self, resource: Resource) -> None:
@@ -404,8 +442,8 @@ class Cachers:
             cacher.close()
         await self._feed.close()
 
-    def _make(self, resource: Resource, selectable: tuple[str, ...], ttl: int) -> Cacher:
-        cacher = Cacher(self._feed, self._store, resource, fields_of(resource, selectable), ttl)
+    def _make(self, resource: Resource, ttl: int) -> Cacher:
+        cacher = Cacher(self._feed, self._store, resource, fields_of(resource), ttl)
         self._cachers[resource.storage] = cacher
         self._feed.subscribe(resource.key_prefix, cacher)
         return cacher

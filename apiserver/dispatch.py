@@ -23,6 +23,7 @@ from apiserver.registry.registries import Registries
 from apiserver.request import Attributes, User
 from apiserver.requestinfo import RequestInfo
 from apiserver.storage.interface import StorageError
+from apiserver.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class Dispatcher:
                 self._check_scope(info, resource)
             if verb not in resource.verbs or (verb != "watch" and bool(info.name) != (verb in _NAMED)):
                 raise not_allowed()
-            return await _answered(handlers.VERBS[verb], Exchange(request, info, user, media, view))
+            return await _answered(handlers.VERBS[verb], _exchange(request, info, user, media, view))
         sub = resource.subresource(info.subresource)
         if (
             sub is None
@@ -191,7 +192,7 @@ class Dispatcher:
             if sub.kind:
                 raise errors.path_not_found()
             found = handlers.VERBS[verb]
-        return await _answered(found, Exchange(request, info, user, media, view))
+        return await _answered(found, _exchange(request, info, user, media, view))
 
     @staticmethod
     def _check_scope(info: RequestInfo, resource: Resource) -> None:
@@ -219,6 +220,15 @@ async def _answered(handler: Handler, http: Exchange) -> web.StreamResponse:
     if http.warnings and not response.prepared:
         respond.warnings(response, http.warnings)
     return response
+
+
+def _exchange(
+    request: web.BaseRequest, info: RequestInfo, user: User, media: Media, view: View
+) -> Exchange:
+    http = Exchange(request, info, user, media, view)
+    if view.warning:
+        http.warnings.append(view.warning)
+    return http
 
 
 def _selected_name(info: RequestInfo) -> str:

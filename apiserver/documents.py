@@ -33,7 +33,7 @@ class Documents:
         self, resources: list[Resource], custom: dict[tuple[str, str], dict[str, Any]] | None = None
     ) -> None:
         self._discovery = Discovery(resources, self._address)
-        self._openapi = OpenAPI(resources, custom)
+        self._openapi = OpenAPI(resources, dict(custom or {}), before=getattr(self, "_openapi", None))
 
     async def discovery(
         self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media

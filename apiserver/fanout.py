@@ -265,6 +265,10 @@ class Fanout:
         self._buckets: dict[tuple[str, ...], dict[Watcher, None]] = {}
         self._indexed: dict[str, int] = {}
 
+    def names(self, api_version: str, kind: str) -> None:
+        """What bookmarks say from now on."""
+        self._kind = {"kind": kind, "apiVersion": api_version}
+
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 

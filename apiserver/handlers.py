@@ -22,6 +22,12 @@ DELETE_WORKERS = 16
 Result = Entry | Object
 
 
+async def _result(http: Exchange, value: Result, status: int = 200) -> web.StreamResponse:
+    if http.view.remote:
+        value = (await http.view.fetched([value]))[0]
+    return respond.result(http.view, value, http.media, status)
+
+
 async def get(http: Exchange) -> web.StreamResponse:
     view, info = http.view, http.info
     text = http.query("resourceVersion") if info.query else ""
@@ -30,7 +36,7 @@ async def get(http: Exchange) -> web.StreamResponse:
         await cacher.fresh()
     elif text != "0":
         await lists.at_least(cacher, lists.parse_revision(text))
-    return respond.result(view, view.registry.entry(info.namespace, info.name), http.media)
+    return await _result(http, view.registry.entry(info.namespace, info.name))
 
 
 async def list_(http: Exchange) -> web.StreamResponse:
@@ -40,7 +46,7 @@ async def list_(http: Exchange) -> web.StreamResponse:
     page = await lists.page(view.resource, registry.cacher, registry.backend.store, info.namespace, options)
     body = respond.list_body(
         view,
-        page.entries,
+        await view.fetched(page.entries) if view.remote else page.entries,
         http.media,
         revision=page.revision,
         continue_token=page.continue_token,
@@ -63,7 +69,7 @@ async def create(http: Exchange) -> web.StreamResponse:
     options = http.write_options("CreateOptions")
     obj = await http.object(view.schema, options.field_validation)
     result = await view.registry.create(http.call(options), info.namespace, view.stored(obj))
-    return respond.result(view, result, http.media, 201)
+    return await _result(http, result, 201)
 
 
 async def update(http: Exchange) -> web.StreamResponse:
@@ -82,7 +88,7 @@ async def update(http: Exchange) -> web.StreamResponse:
         subresource=info.subresource,
         insert=insert,
     )
-    return respond.result(view, result, http.media, 201 if created else 200)
+    return await _result(http, result, 201 if created else 200)
 
 
 async def patch(http: Exchange) -> web.StreamResponse:
@@ -102,7 +108,7 @@ async def patch(http: Exchange) -> web.StreamResponse:
     result, _ = await view.registry.update(
         call, info.namespace, info.name, change, subresource=info.subresource
     )
-    return respond.result(view, result, http.media)
+    return await _result(http, result)
 
 
 async def _apply(http: Exchange, call: Call, body: bytes) -> web.StreamResponse:
@@ -146,7 +152,7 @@ async def _apply(http: Exchange, call: Call, body: bytes) -> web.StreamResponse:
         insert=None if info.subresource else insert,
         track=False,
     )
-    return respond.result(view, result, http.media, 201 if created else 200)
+    return await _result(http, result, 201 if created else 200)
 
 
 async def delete(http: Exchange) -> web.StreamResponse:
@@ -158,7 +164,7 @@ async def delete(http: Exchange) -> web.StreamResponse:
     status = 202 if not gone and options.asked_background else 200
     if result is None:
         return respond.plain_object(success_status(view.resource, info.name), http.media, status)
-    return respond.result(view, result, http.media, status)
+    return await _result(http, result, status)
 
 
 async def delete_collection(http: Exchange) -> web.StreamResponse:
@@ -185,7 +191,8 @@ async def delete_collection(http: Exchange) -> web.StreamResponse:
     for problem in problems:
         if problem is not None:
             raise problem
-    body = respond.list_body(view, page.entries, http.media, revision=registry.cacher.revision)
+    shown = await view.fetched(page.entries) if view.remote else page.entries
+    body = respond.list_body(view, shown, http.media, revision=registry.cacher.revision)
     return respond.raw(body, 200, http.media.content_type)
 
 

@@ -20,9 +20,8 @@ from apimachinery.errors import StatusError
 from apimachinery.resources import Resource
 from apiserver import selection
 from apiserver.cacher import Cacher
-from apiserver.entry import Entry, labels_of, wire
+from apiserver.entry import Entry
 from apiserver.options import ListOptions
-from apiserver.selectable import fields_of
 from apiserver.storage.interface import CompactedError, FutureRevisionError, Store
 
 #: Seconds to wait for a revision that this server has not seen yet.
@@ -194,14 +193,7 @@ async def _exactly(cacher: Cacher, store: Store, namespace: str, revision: int) 
         result = await store.range(prefix, revision=revision)
     except (CompactedError, FutureRevisionError):
         raise errors.expired("The resourceVersion for the provided list is too old.") from None
-    fields = fields_of(cacher.resource)
-    entries = []
-    for kv in result.kvs:
-        obj = orjson.loads(kv.value)
-        space, _, name = kv.key[len(cacher.resource.key_prefix) :].rpartition("/")
-        data = wire(kv.value, kv.mod_revision)
-        entries.append(Entry(kv.key, space, name, kv.mod_revision, data, labels_of(obj), fields(obj)))
-    return entries
+    return [entry for kv in result.kvs if (entry := cacher.entry_of(kv, present=False)) is not None]
 
 
 async def _continued(

@@ -138,13 +138,18 @@ def install(
         return respond.raw(metrics.render(), 200, "text/plain; version=0.0.4; charset=utf-8")
 
     documents: list[Documents] = []
+    described_at = 0
 
     def described() -> Documents:
         # Made when first asked for: a server is ready without it.
+        nonlocal described_at
         if not documents:
             from apiserver.documents import Documents
 
             documents.append(Documents(list(resources.BUILTIN), address))
+        if described_at != registries.generation:
+            described_at = registries.generation
+            documents[0].update([*resources.BUILTIN, *registries.custom()], registries.custom_schemas)
         return documents[0]
 
     async def discovery(

@@ -63,14 +63,19 @@ class OpenAPI:
     """The documents of a set of resources. `custom` gives the openAPIV3Schema of custom kinds by (apiVersion, kind)."""
 
     def __init__(
-        self, resources: Iterable[Resource], custom: dict[tuple[str, str], Object] | None = None
+        self,
+        resources: Iterable[Resource],
+        custom: dict[tuple[str, str], Object] | None = None,
+        *,
+        before: OpenAPI | None = None,
     ) -> None:
+        """`before`: documents made for other resources, of which those that are still right are kept."""
         self._resources: dict[str, list[Resource]] = {}
         for resource in resources:
             self._resources.setdefault(resource.base_path.strip("/"), []).append(resource)
         self._custom = custom or {}
         self._etags: dict[str, str] = {}
-        self._documents: dict[str, Document] = {}
+        self._documents: dict[str, Document] = dict(before._documents) if before is not None else {}
 
     def paths(self) -> list[str]:
         """The group versions that have a v3 document: `api/v1`, `apis/apps/v1`."""
@@ -118,7 +123,7 @@ class OpenAPI:
 
     def _kept(self, key: str, content_type: str, etag: str, make: Any) -> Document:
         found = self._documents.get(key)
-        if found is None:
+        if found is None or found.etag != etag:
             compressed = gzip.compress(make(), 5, mtime=0)
             found = self._documents[key] = Document(compressed, content_type, etag)
         return found

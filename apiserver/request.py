@@ -56,6 +56,7 @@ class AdmissionRequest:
     dry_run: bool = False
     options: Object = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    mutated: bool = False  # set by whoever changed `object` in ways its schema may not know
 
 
 class Reader(Protocol):

@@ -87,7 +87,7 @@ def partial(obj: Object, version: str) -> Object:
 
 def list_body(
     view: View,
-    entries: Sequence[Entry],
+    entries: Sequence[Entry | Object],
     media: Media,
     *,
     revision: int,
@@ -106,7 +106,7 @@ def list_body(
         head = orjson.dumps(
             {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
         )
-        return b'%s,"items":[%s]}' % (head[:-1], b",".join([entry.data for entry in entries]))
+        return b'%s,"items":[%s]}' % (head[:-1], b",".join([entry.data for entry in entries]))  # type: ignore[union-attr]
     objects = [view.shown(entry) for entry in entries]
     body: Object
     if media.kind == "Table":

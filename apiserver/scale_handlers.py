@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from apimachinery import decode, errors, schema
 from apiserver import negotiation, respond
 from apiserver.entry import Entry
 from apiserver.exchange import Exchange
-from apiserver.registry import patching, scale
+from apiserver.registry import patching
 from apiserver.registry.call import Call
 
 Object = dict[str, Any]
@@ -26,7 +27,8 @@ async def get(http: Exchange) -> web.StreamResponse:
     registry, info = http.view.registry, http.info
     await registry.cacher.fresh()
     entry = registry.entry(info.namespace, info.name)
-    return respond.plain_object(scale.of(entry.object()), http.media)
+    obj = entry.object() if registry.verbatim else await registry.read(entry)
+    return respond.plain_object(http.view.scale_of(obj), http.media)
 
 
 async def update(http: Exchange) -> web.StreamResponse:
@@ -46,7 +48,7 @@ async def patch(http: Exchange) -> web.StreamResponse:
         call.warnings.extend(warnings)
         return await _apply(http, call, document)
     parsed = patching.parse(body, kind)
-    return await _write(http, call, lambda obj: patching.patched(scale.of(obj), parsed, kind, _node(), call))
+    return await _write(http, call, lambda obj: patching.patched(http.view.scale_of(obj), parsed, kind, _node(), call))
 
 
 async def _apply(http: Exchange, call: Call, document: Object) -> web.StreamResponse:
@@ -63,13 +65,12 @@ async def _apply(http: Exchange, call: Call, document: Object) -> web.StreamResp
         "apiVersion": resource.api_version,
         "kind": resource.kind,
         "metadata": {"name": info.name, "namespace": info.namespace},
-        "spec": {"replicas": spec["replicas"]} if "replicas" in spec else {},
+        **view.scale_statement(spec.get("replicas")),
     }
 
     def change(obj: Object) -> Object:
         if "replicas" in spec:
-            copy = {**obj, "metadata": dict(obj["metadata"]), "spec": dict(obj["spec"])}
-            scale.scaled(copy, document, resource)  # refuses what an update would
+            view.scaled(copy.deepcopy(obj), document)  # refuses what an update would
         return patching.applied(
             obj,
             stated,
@@ -83,16 +84,21 @@ async def _apply(http: Exchange, call: Call, document: Object) -> web.StreamResp
     result, _ = await registry.update(
         call, info.namespace, info.name, change, subresource="scale", track=False
     )
-    obj = result.object() if isinstance(result, Entry) else result
-    return respond.plain_object(scale.of(obj), http.media)
+    return respond.plain_object(await _shown(http, result), http.media)
+
+
+async def _shown(http: Exchange, result: Entry | Object) -> Object:
+    if isinstance(result, Entry):
+        registry = http.view.registry
+        result = result.object() if registry.verbatim else await registry.read(result)
+    return http.view.scale_of(result)
 
 
 async def _write(http: Exchange, call: Call, wanted: Any) -> web.StreamResponse:
     registry, info = http.view.registry, http.info
 
     def change(obj: Object) -> Object:
-        return scale.scaled(obj, wanted(obj), registry.resource)
+        return http.view.scaled(obj, wanted(obj))
 
     result, _ = await registry.update(call, info.namespace, info.name, change, subresource="scale")
-    obj = result.object() if isinstance(result, Entry) else result
-    return respond.plain_object(scale.of(obj), http.media)
+    return respond.plain_object(await _shown(http, result), http.media)

@@ -54,15 +54,14 @@ _BOOLEANS = frozenset({"spec.hostNetwork", "spec.unschedulable"})
 
 
 def paths(resource: Resource) -> tuple[str, ...]:
-    """The selectable fields of a built-in resource besides metadata.name and metadata.namespace."""
-    return _PATHS.get(resource.storage, ())
+    """The selectable fields of a resource besides metadata.name and metadata.namespace."""
+    return resource.selectable if resource.custom else _PATHS.get(resource.storage, ())
 
 
-def fields_of(resource: Resource, extra: tuple[str, ...] = ()) -> Fields:
-    """A function from an object to its selectable fields; `extra` are paths a custom resource adds."""
+def fields_of(resource: Resource) -> Fields:
+    """A function from an object to its selectable fields."""
     wanted = [
-        (path, _SPECIAL.get(path, tuple(path.split("."))), _absent(path))
-        for path in (*paths(resource), *extra)
+        (path, _SPECIAL.get(path, tuple(path.split("."))), _absent(path)) for path in paths(resource)
     ]
     pods = resource.storage == ("", "pods")
     events = resource.storage == ("", "events")

@@ -21,6 +21,7 @@ from apiserver.authz import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS,
 from apiserver.cacher import Cachers
 from apiserver.config import ServerConfig
 from apiserver.connection import ConnectionServer
+from apiserver.customresources.controller import CustomResources
 from apiserver.dispatch import Dispatcher
 from apiserver.exchange import MAX_BODY
 from apiserver.kubernetes_service import KubernetesService
@@ -113,6 +114,8 @@ class ApiServer:
             self.url.removeprefix("https://"),
         )
         await bootstrap.objects(registries)
+        custom = CustomResources(registries, dispatcher)
+        await custom.start()
         service = KubernetesService(registries, _advertised(config), self.port)
         await service.start()
         background = Background()
@@ -120,8 +123,10 @@ class ApiServer:
             background.start(_invalidate(cachers, resource, authorizer))
         background.start(service.run())
         background.start(_repair(registries))
+        background.start(custom.run())
         # What is pushed last is stopped first: no more requests, then their watches end, then the rest.
         self._running.push_async_callback(background.stop)
+        self._running.push_async_callback(custom.stop)
         runner = await self._listener(dispatcher, sockets, certificates)
         self._running.push_async_callback(runner.cleanup)
         self._running.push_async_callback(cachers.close)

@@ -69,18 +69,22 @@ def rows(
             conditions = chosen.conditions(obj)
             if conditions:
                 row["conditions"] = conditions
-        if include_object == "None":
-            row["object"] = None
-        elif include_object == "Object":
-            row["object"] = obj
-        else:
-            row["object"] = {
-                "kind": "PartialObjectMetadata",
-                "apiVersion": f"meta.k8s.io/{version}",
-                "metadata": obj["metadata"],
-            }
+        row["object"] = _shown(obj, include_object, version)
         result.append(row)
     return result
+
+
+def _shown(obj: Object, include: str, version: str) -> Object | None:
+    """The object of a row, as much of it as was asked for."""
+    if include == "None":
+        return None
+    if include == "Object":
+        return obj
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": obj["metadata"],
+    }
 
 
 def table(
@@ -97,10 +101,30 @@ def table(
     if list_meta is None:
         list_meta = {"resourceVersion": revision} if revision else {}
     moment = datetime.now(UTC) if now is None else now
+    return _table(columns(resource), rows(resource, objects, moment, include, version), list_meta, version)
+
+
+def assembled(
+    definitions: list[Object],
+    objects: Sequence[Object],
+    cells: Sequence[list[Any]],
+    list_meta: Object,
+    include: str,
+    version: str,
+) -> Object:
+    """A Table of custom resources, whose columns and cells are made elsewhere."""
+    found = [
+        {"cells": row, "object": _shown(obj, include, version)}
+        for row, obj in zip(cells, objects, strict=True)
+    ]
+    return _table(definitions, found, list_meta, version)
+
+
+def _table(definitions: list[Object], found: list[Object], list_meta: Object, version: str) -> Object:
     return {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": list_meta,
-        "columnDefinitions": columns(resource),
-        "rows": rows(resource, objects, moment, include, version),
+        "columnDefinitions": definitions,
+        "rows": found,
     }

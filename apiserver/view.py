@@ -8,7 +8,7 @@ from typing import Any
 from apimachinery import schema
 from apimachinery.resources import Resource
 from apiserver.entry import Entry
-from apiserver.registry import conversion
+from apiserver.registry import conversion, scale
 from apiserver.registry.registry import Registry
 
 Object = dict[str, Any]
@@ -21,13 +21,16 @@ def _same(obj: Object) -> Object:
 class View:
     """`identity` where the asked version is the stored one, so that stored bytes can be sent as they are."""
 
-    __slots__ = ("_from", "_schema", "_to", "identity", "registry", "resource")
+    __slots__ = ("_from", "_schema", "_to", "identity", "registry", "remote", "resource", "warning")
 
     def __init__(self, resource: Resource, registry: Registry) -> None:
         self.resource = resource
         self.registry = registry
         converters = conversion.converters(resource)
         self.identity = converters is None
+        #: Whether what is shown has to be `fetched` first. `warning`: what whoever uses this version is told.
+        self.remote = False
+        self.warning = ""
         self._to, self._from = converters or (_same, _same)
         self._schema: schema.Schema | None = None
 
@@ -47,6 +50,22 @@ class View:
 
     def shown(self, value: Entry | Object) -> Object:
         return self.converted(value.object() if isinstance(value, Entry) else value)
+
+    async def fetched(self, values: Sequence[Entry | Object]) -> list[Object]:
+        """Objects in the asked version, where that takes asking somebody else. Raises StatusError."""
+        return [self.shown(value) for value in values]
+
+    def scale_of(self, obj: Object) -> Object:
+        """The Scale of a stored object."""
+        return scale.of(obj)
+
+    def scaled(self, obj: Object, wanted: Object) -> Object:
+        """`obj` (changed in place) with the replicas of a Scale. Raises 409 or 422."""
+        return scale.scaled(obj, wanted, self.registry.resource)
+
+    def scale_statement(self, replicas: int | None) -> Object:
+        """What an apply of a Scale with so many replicas states of the object."""
+        return {"spec": {"replicas": replicas} if replicas is not None else {}}
 
     def table(
         self, objects: Sequence[Object], version: str, *, revision: str, include: str = "Metadata"

@@ -7,7 +7,20 @@ from collections.abc import Iterable, Sequence
 from apiserver.admission.plugin import Plugin, Step
 from apiserver.request import AdmissionRequest
 
-_Key = tuple[str, tuple[str, str], str, str]
+_Key = tuple[str, str, str, str, bool, str]
+
+
+def _key(request: AdmissionRequest) -> _Key:
+    """What plugins choose by. A custom resource may come back with another scope."""
+    resource = request.resource
+    return (
+        request.operation,
+        resource.group,
+        resource.plural,
+        resource.version,
+        resource.namespaced,
+        request.subresource,
+    )
 
 
 class Chain:
@@ -21,7 +34,7 @@ class Chain:
     async def mutate(self, request: AdmissionRequest) -> None:
         """Let plugins change the object. Raises StatusError for what may not be."""
         resource = request.resource
-        key = (request.operation, (resource.group, resource.plural), resource.version, request.subresource)
+        key = _key(request)
         steps = self._mutators.get(key)
         if steps is None:
             found = (p.mutator(request.operation, resource, request.subresource) for p in self.plugins)
@@ -34,7 +47,7 @@ class Chain:
     async def validate(self, request: AdmissionRequest) -> None:
         """Check the object as it will be stored. Raises StatusError."""
         resource = request.resource
-        key = (request.operation, (resource.group, resource.plural), resource.version, request.subresource)
+        key = _key(request)
         steps = self._validators.get(key)
         if steps is None:
             found = (p.validator(request.operation, resource, request.subresource) for p in self.plugins)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apiserver.customresources.definitions import DefinitionRegistry
 from apiserver.options import DeleteOptions
 from apiserver.registry import certificates, deletion, namespaces
 from apiserver.registry.call import Call
@@ -33,5 +34,6 @@ class CertificateSigningRequestRegistry(Registry):
 KINDS: dict[tuple[str, str], type[Registry]] = {
     ("", "namespaces"): NamespaceRegistry,
     ("", "services"): ServiceRegistry,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): DefinitionRegistry,
     ("certificates.k8s.io", "certificatesigningrequests"): CertificateSigningRequestRegistry,
 }

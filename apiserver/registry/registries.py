@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from apimachinery import meta, resources
 from apimachinery.resources import Resource
@@ -38,6 +38,9 @@ class Registries:
         self._registries: dict[tuple[str, str], Registry] = {}
         self._views: dict[tuple[str, str, str], View] = {}
         self._decoded: dict[str, tuple[Entry, Object]] = {}
+        #: openAPIV3Schemas of the custom resources served, by apiVersion and kind; `generation` counts the changes.
+        self.custom_schemas: dict[tuple[str, str], Object] = {}
+        self.generation = 0
         backend.find = self.registry
         for resource in resources.stored():
             self.add(resource)
@@ -53,6 +56,37 @@ class Registries:
         self._registries[resource.storage] = made
         return made
 
+    def serve(
+        self,
+        resource: Resource,
+        stored: Registry,
+        views: Sequence[View],
+        schemas: dict[tuple[str, str], Object],
+    ) -> None:
+        """Serve a custom resource, or serve it otherwise than before. `stored` is its storage version's registry."""
+        self.withdraw(resource)
+        self._registries[resource.storage] = stored
+        for view in views:
+            found = view.resource
+            self._views[found.group, found.version, found.plural] = view
+        self.custom_schemas |= schemas
+
+    def withdraw(self, resource: Resource) -> None:
+        """Serve a custom resource no more."""
+        self.generation += 1
+        self._registries.pop(resource.storage, None)
+        for key in [k for k, view in self._views.items() if view.resource.storage == resource.storage]:
+            gone = self._views.pop(key).resource
+            self.custom_schemas.pop((gone.api_version, gone.kind), None)
+
+    def stored(self, resource: Resource) -> Registry:
+        """The registry of a resource's storage version. KeyError where it is not served."""
+        return self._registries[resource.storage]
+
+    def custom(self) -> builtins.list[Resource]:
+        """The versions of custom resources that are served."""
+        return [view.resource for view in self._views.values() if view.resource.custom]
+
     def view(self, group: str, version: str, plural: str) -> View | None:
         """The resource in one API version, None where it is not served."""
         return self._views.get((group, version, plural))
@@ -64,11 +98,11 @@ class Registries:
     # For metrics
 
     def watchers(self) -> Iterator[tuple[tuple[str, ...], float]]:
-        for registry in self._registries.values():
+        for registry in builtins.list(self._registries.values()):
             yield (registry.resource.group, registry.resource.plural), registry.cacher.watchers
 
     def objects(self) -> Iterator[tuple[tuple[str, ...], float]]:
-        for registry in self._registries.values():
+        for registry in builtins.list(self._registries.values()):
             yield (registry.resource.qualified,), len(registry.cacher.entries())
 
     # request.Reader

@@ -31,7 +31,13 @@ ZERO_VERSION = "Invalid value: 0x0: must be specified for an update"
 
 
 class Registry:
-    """One storage location. Objects given and returned are in the storage version."""
+    """One storage location. Objects given and returned are in the storage version.
+
+    Custom resources have a registry for each version, over one cacher: there `verbatim` may be False, and objects
+    pass through `read` and `stored` between the registry's version and the stored one.
+    """
+
+    verbatim = True
 
     def __init__(self, resource: Resource, cacher: Cacher, backend: Backend) -> None:
         self.resource = resource
@@ -81,7 +87,7 @@ class Registry:
         strat.prepare_create(obj)
         undo = await self.reserve(call, None, obj)
         try:
-            self.refuse(validation.create(resource, obj), obj)
+            self.refuse(self.check_new(obj), obj)
             await self.validate(request)
             if call.options.dry_run:
                 await self.check_absent(namespace, meta_["name"])
@@ -102,7 +108,8 @@ class Registry:
     async def _insert(self, namespace: str, obj: Object, generated: bool) -> Entry:
         for attempt in range(metadata.NAME_RETRIES):
             try:
-                return await self.cacher.create(namespace, obj["metadata"]["name"], obj)
+                kept = obj if self.verbatim else await self.stored(obj)
+                return await self.cacher.create(namespace, obj["metadata"]["name"], kept)
             except StatusError as error:
                 if not generated or error.reason != "AlreadyExists" or attempt == metadata.NAME_RETRIES - 1:
                     raise
@@ -143,14 +150,14 @@ class Registry:
                         raise
                     await self.cacher.fresh()
                     continue
-            old = entry.object()
+            old = entry.object() if self.verbatim else await self.read(entry)
             new = await self._changed(call, entry, old, change, subresource, track)
             if new is None:
                 return entry, False
             undo = await self.reserve(call, old, new)
             stored = False
             try:
-                self.refuse(self._validate(new, old, subresource), new)
+                self.refuse(self.check_changed(new, old, subresource), new)
                 await self.validate(
                     self.admission_request(call, "UPDATE", namespace, name, new, old, subresource)
                 )
@@ -163,7 +170,8 @@ class Registry:
                         await self.released(new)
                         return new, False
                 else:
-                    written = await self.cacher.update(namespace, name, new, entry.revision)
+                    kept = new if self.verbatim else await self.stored(new)
+                    written = await self.cacher.update(namespace, name, kept, entry.revision)
                     if written is not None:
                         stored = True
                         await self.replaced(old, new)
@@ -179,7 +187,7 @@ class Registry:
     ) -> Object | None:
         """The object to store after `change`, prepared and admitted; None where nothing would change."""
         resource, strat = self.resource, self.strategy
-        new = change(entry.object())
+        new = change(entry.object() if self.verbatim else copy.deepcopy(old))
         metadata.check_identity(new, entry.namespace, entry.name, resource)
         given = new["metadata"].get("resourceVersion") or ""
         if given in ("", "0"):
@@ -209,11 +217,11 @@ class Registry:
                 strat.prepare_update(new, old)
             if strat.generation and subresource != "binding" and strat.intent(new) != strat.intent(old):
                 metadata.bump_generation(new)
-        if metadata.same_but_managed_times(new, old) and not deletion.finished(old):
+        if metadata.same_but_managed_times(new, old) and not deletion.finished(old) and self.current(entry):
             return None
         return new
 
-    def _validate(self, new: Object, old: Object, subresource: str) -> list[FieldError]:
+    def check_changed(self, new: Object, old: Object, subresource: str) -> list[FieldError]:
         if subresource == "binding":
             return []
         if subresource == "status":
@@ -235,7 +243,7 @@ class Registry:
             if entry is None:
                 await self.cacher.fresh()
                 entry = self.entry(namespace, name)
-            old = entry.object()
+            old = entry.object() if self.verbatim else await self.read(entry)
             self._check_preconditions(entry, old, options, matching)
             await self.validate(
                 self.admission_request(call, "DELETE", namespace, name, None, old, options=options.raw)
@@ -244,7 +252,8 @@ class Registry:
             if outcome.update is not None:
                 if call.options.dry_run:
                     return outcome.update, False
-                written = await self.cacher.update(namespace, name, outcome.update, entry.revision)
+                kept = outcome.update if self.verbatim else await self.stored(outcome.update)
+                written = await self.cacher.update(namespace, name, kept, entry.revision)
                 if written is not None:
                     return written, False
             elif not outcome.remove:
@@ -283,6 +292,22 @@ class Registry:
             raise self.not_found(entry.name)
 
     # What kinds override
+
+    async def read(self, entry: Entry) -> Object:
+        """The object of an entry in this registry's version: the caller's own."""
+        return entry.object()
+
+    async def stored(self, obj: Object) -> Object:
+        """An object of this registry's version in the storage version."""
+        return obj
+
+    def current(self, entry: Entry) -> bool:
+        """Whether an entry is stored as it would be written now."""
+        return True
+
+    def check_new(self, obj: Object) -> list[FieldError]:
+        """What is wrong with a new object."""
+        return validation.create(self.resource, obj)
 
     async def reserve(self, call: Call, old: Object | None, new: Object) -> Callable[[], Any] | None:
         """Take what the object needs from shared pools (addresses, ports). Returns how to give it back."""

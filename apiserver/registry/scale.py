@@ -9,7 +9,7 @@ from apimachinery.resources import Resource
 
 Object = dict[str, Any]
 
-_KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
 def of(obj: Object) -> Object:
@@ -27,7 +27,7 @@ def of(obj: Object) -> Object:
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
-        "metadata": {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]},
+        "metadata": {key: obj["metadata"][key] for key in KEPT if key in obj["metadata"]},
         "spec": {"replicas": int(wanted)} if wanted else {},
         "status": shown,
     }
@@ -35,6 +35,16 @@ def of(obj: Object) -> Object:
 
 def scaled(obj: Object, scale: Object, resource: Resource) -> Object:
     """`obj` (changed in place) with the replicas of `scale`. Raises 409 or 422."""
+    replicas = checked(obj, scale, resource)
+    version = meta.resource_version(scale)
+    if version:
+        obj["metadata"]["resourceVersion"] = version
+    obj["spec"]["replicas"] = replicas
+    return obj
+
+
+def checked(obj: Object, scale: Object, resource: Resource) -> int:
+    """The replicas a Scale wants of `obj`. Raises 409 where it is about another object, 422 for less than none."""
     name = meta.name(obj)
     replicas = (scale.get("spec") or {}).get("replicas") or 0
     if replicas < 0:
@@ -46,8 +56,4 @@ def scaled(obj: Object, scale: Object, resource: Resource) -> Object:
             resource.plural, name,
             f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta.uid(obj)}", resource.group,
         )  # fmt: skip
-    version = meta.resource_version(scale)
-    if version:
-        obj["metadata"]["resourceVersion"] = version
-    obj["spec"]["replicas"] = replicas
-    return obj
+    return int(replicas)

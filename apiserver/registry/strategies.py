@@ -6,6 +6,7 @@ from typing import Any
 
 from apimachinery import validation
 from apimachinery.errors import FieldError
+from apiserver.customresources import definitions
 from apiserver.registry import certificates, namespaces, pods, secrets, services, workloads
 from apiserver.registry.strategy import Strategy
 
@@ -102,7 +103,8 @@ TABLE: dict[tuple[str, str], Strategy] = {
     (_ADMISSION, "validatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
     ("apiextensions.k8s.io", "customresourcedefinitions"): Strategy(
         has_status=True,
-        initial_status={"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": ()},
+        prepare_create=definitions.prepare_create,
+        prepare_update=definitions.prepare_update,
         generation=True,
         unconditional_update=False,
     ),

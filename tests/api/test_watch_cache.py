@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,10 +221,10 @@ async def test_watches_survive_a_restart_of_the_server(store: Store) -> None:
 
 
 async def test_resources_that_come_and_go(store: Store, cachers: Cachers) -> None:
-    configmaps = resources.get("configmaps")
+    configmaps = replace(resources.get("configmaps"), custom=True, selectable=("spec.color",))
     await put(store, configmaps.key("ns", "early"), b'{"metadata":{"name":"early"},"spec":{"color":"red"}}')
     assert configmaps not in cachers
-    cacher = await cachers.add(configmaps, ("spec.color",))
+    cacher = await cachers.add(configmaps)
     assert await cachers.add(configmaps) is cacher
     assert cachers[configmaps] is cacher
     early = cacher.get("ns", "early")

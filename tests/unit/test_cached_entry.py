@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -117,7 +118,9 @@ def test_fields_of_other_kinds(
 
 
 def test_custom_resources_add_their_own_fields() -> None:
-    fields = fields_of(resources.get("configmaps"), ("spec.color", "spec.deep.size"))
+    fields = fields_of(
+        replace(resources.get("configmaps"), custom=True, selectable=("spec.color", "spec.deep.size"))
+    )
     obj = {"metadata": {"name": "a"}, "spec": {"color": "blue", "deep": {"size": 7}}}
     assert fields(obj) == {
         "metadata.name": "a",
