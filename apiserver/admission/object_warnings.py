@@ -1,4 +1,4 @@
-"""Warnings about what is accepted. Kubernetes's storage strategies give them; here it is a plugin that refuses nothing."""
+"""Warnings about what is accepted. Kubernetes's storage strategies give them; here a plugin does."""
 
 from __future__ import annotations
 
