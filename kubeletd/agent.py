@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery import resources
+from apimachinery.errors import StatusError
 from kubeclient.client import Client
 from kubeclient.events import EventRecorder
 from kubeletd import admission, network, nodestatus, podview
@@ -26,7 +27,6 @@ from kubeletd.runtime.interface import (
     ContainerNotFound,
     ContainerState,
     EngineInfo,
-    EngineUnavailable,
     Image,
     Runtime,
     RuntimeEvent,
@@ -249,13 +249,22 @@ class NodeAgent:
         """Finds what runs here already, then takes up every pod of the node."""
         await self._pods.informer.synced()
         found: defaultdict[str, list[ContainerState]] = defaultdict(list)
-        for container in await self._inspected(await self.runtime.list_containers()):
+        for container in await self._all_containers():
             found[container.identity.uid].append(container)
             if container.identity.kind == "sandbox":
                 self.addresses.reserve(container.identity.uid, container.ip)
         self._found = dict(found)
         self._pods.subscribe(self.node_name, self._on_pod)
         self._found = {}
+
+    async def _all_containers(self) -> list[ContainerState]:
+        """All of this node's containers, inspected. Tries until it works: without them no pod may be touched."""
+        while True:
+            try:
+                return await self._inspected(await self.runtime.list_containers())
+            except RuntimeFailure as error:
+                log.warning("containers cannot be adopted yet: %s", error)
+                await asyncio.sleep(_RETRY)
 
     async def _inspected(self, found: Sequence[ContainerState]) -> list[ContainerState]:
         async def inspect(container: ContainerState) -> ContainerState | None:
@@ -316,8 +325,9 @@ class NodeAgent:
         try:
             if worker is not None and not worker.state.stopping:
                 await self.parts.volumes.refresh(worker.pod, worker.facts())
-        except MountError as error:
-            self.record(worker.pod if worker else {}, "", "Warning", "FailedMount", error.message)
+        except (MountError, StatusError, OSError) as error:
+            if worker is not None:
+                self.record(worker.pod, "", "Warning", "FailedMount", str(error))
         finally:
             self._refreshing.discard(uid)
 
@@ -364,7 +374,7 @@ class NodeAgent:
         try:
             found = await self.runtime.list_containers()
             self._images = await self.runtime.images()
-        except EngineUnavailable as error:
+        except RuntimeFailure as error:
             log.warning("containers are not listed: %s", error)
             return
         by_uid: defaultdict[str, dict[str, ContainerState]] = defaultdict(dict)

@@ -67,6 +67,9 @@ class PodWorker:
                 self.state, instructions = step(self.state, self._events.popleft(), now)
                 for instruction in instructions:
                     self._begin(instruction)
+        except Exception:
+            # A mistake of ours about one pod must not take the node's other pods with it.
+            log.exception("pod %s cannot be looked after", translate.display(self.pod))
         finally:
             self._stepping = False
         self._set_timer()

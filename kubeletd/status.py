@@ -196,7 +196,9 @@ def _condition(kind: str, ok: bool, reason: str = "", message: str = "") -> Obje
 
 
 def _sandbox_condition(pod: Pod, state: PodState) -> Object:
-    ready = state.sandbox.step is SandboxStep.READY and state.setup is Setup.DONE
+    # After the agent's restart volumes are looked at again; containers that are there show that they were ready.
+    set_up = state.setup is Setup.DONE or any(record.id for record in state.containers.values())
+    ready = state.sandbox.step is SandboxStep.READY and set_up
     return _condition("PodReadyToStartContainers", ready)
 
 
