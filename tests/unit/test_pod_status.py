@@ -147,3 +147,8 @@ def test_why_it_waits_is_not_urgent() -> None:
     waiting = replace(state, containers={"a": ContainerRecord(reason="ErrImagePull", message="no")})
     patch = statuses.change(old, statuses.pod_status(pod, waiting, NODE, NOW))
     assert patch and not statuses.urgent(old, patch)
+
+
+def test_after_the_agents_restart_a_pod_is_as_ready_to_start_containers_as_before() -> None:
+    assert conditions(status({"a": RUNNING}, setup=Setup.RUNNING))["PodReadyToStartContainers"] == "True"
+    assert conditions(status({}, setup=Setup.RUNNING))["PodReadyToStartContainers"] == "False"
