@@ -222,9 +222,7 @@ async def _answered(handler: Handler, http: Exchange) -> web.StreamResponse:
     return response
 
 
-def _exchange(
-    request: web.BaseRequest, info: RequestInfo, user: User, media: Media, view: View
-) -> Exchange:
+def _exchange(request: web.BaseRequest, info: RequestInfo, user: User, media: Media, view: View) -> Exchange:
     http = Exchange(request, info, user, media, view)
     if view.warning:
         http.warnings.append(view.warning)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import names
-from apimachinery.errors import forbidden_field, invalid_value, required
+from apimachinery.errors import duplicate, forbidden_field, invalid_value, required, too_many
+from apimachinery.structural import rules
 from apimachinery.validation.admission import client_config
 from apimachinery.validation.fields import IMMUTABLE, Errors, checked, required_enum, service_reference
 
@@ -26,6 +27,8 @@ def custom_resource_definition(errs: Errors, obj: Object) -> None:
         checked(errs, "spec.group", group, names.dns1123_subdomain)
         if "." not in group:
             errs.append(invalid_value("spec.group", group, "should be a domain with at least one dot"))
+    if group.endswith((".k8s.io", ".kubernetes.io")):
+        _approval(errs, (obj.get("metadata") or {}).get("annotations") or {})
     required_enum(errs, "spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
     for field in ("plural", "singular"):
         _crd_name(errs, f"spec.names.{field}", naming.get(field) or "", field)
@@ -55,6 +58,24 @@ def custom_resource_definition(errs: Errors, obj: Object) -> None:
         errs.append(invalid_value("spec.preserveUnknownFields", True, text))
 
 
+_APPROVED = "api-approved.kubernetes.io"
+
+
+def _approval(errs: Errors, annotations: dict[str, str]) -> None:
+    """Groups of the Kubernetes project are not for everybody."""
+    path, value = f"metadata.annotations[{_APPROVED}]", annotations.get(_APPROVED) or ""
+    where = "see https://github.com/kubernetes/enhancements/pull/1111"
+    if not value:
+        text = f'protected groups must have approval annotation "{_APPROVED}", {where}'
+        errs.append(required(path, text))
+    elif not value.startswith(("unapproved", "https://", "http://")):
+        text = (
+            f'protected groups must have approval annotation "{_APPROVED}" with either a URL or a reason starting '
+            f'with "unapproved", {where}'
+        )
+        errs.append(invalid_value(path, value, text))
+
+
 def _crd_name(errs: Errors, path: str, value: str, field: str) -> None:
     if not value:
         errs.append(required(path))
@@ -82,12 +103,6 @@ def _crd_versions(errs: Errors, spec: Object) -> None:
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
         if schema is None:
             errs.append(required(f"{here}.schema.openAPIV3Schema", "schemas are required"))
-        elif schema.get("type") != "object":
-            path = f"{here}.schema.openAPIV3Schema.type"
-            if schema.get("type"):
-                errs.append(invalid_value(path, schema["type"], "must be object at the root"))
-            else:
-                errs.append(required(path, "must not be empty at the root"))
         for j, column in enumerate(version.get("additionalPrinterColumns") or ()):
             place = f"{here}.additionalPrinterColumns[{j}]"
             if not column.get("name"):
@@ -97,9 +112,69 @@ def _crd_versions(errs: Errors, spec: Object) -> None:
             )
             if not column.get("jsonPath"):
                 errs.append(required(f"{place}.jsonPath"))
+        _scale(errs, f"{here}.subresources.scale", (version.get("subresources") or {}).get("scale"))
+        _selectable(errs, f"{here}.selectableFields", version.get("selectableFields") or (), schema or {})
+    _schemas(errs, versions)
     if stored != 1:
         text = "must have exactly one version marked as storage version"
         errs.append(invalid_value("spec.versions", versions, text))
+
+
+def _schemas(errs: Errors, versions: list[Object]) -> None:
+    """Schemas must be structural. One schema for all versions is named once, as Kubernetes names it."""
+    schemas = [(version.get("schema") or {}).get("openAPIV3Schema") for version in versions]
+    if schemas and schemas[0] is not None and all(schema == schemas[0] for schema in schemas):
+        rules.check(errs, schemas[0], "spec.validation.openAPIV3Schema")
+        return
+    for i, schema in enumerate(schemas):
+        if schema is not None:
+            rules.check(errs, schema, f"spec.versions[{i}].schema.openAPIV3Schema")
+
+
+def _scale(errs: Errors, path: str, scale: Object | None) -> None:
+    if scale is None:
+        return
+    for field, start in (
+        ("specReplicasPath", ".spec."),
+        ("statusReplicasPath", ".status."),
+        ("labelSelectorPath", ""),
+    ):
+        value = scale.get(field) or ""
+        if not value:
+            if start:
+                errs.append(required(f"{path}.{field}"))
+        elif start and not value.startswith(start):
+            text = f"should be a json path under {start[:-1]}"
+            errs.append(invalid_value(f"{path}.{field}", value, text))
+        elif not start and not value.startswith((".spec.", ".status.")):
+            text = "should be a json path under either .spec or .status"
+            errs.append(invalid_value(f"{path}.{field}", value, text))
+
+
+_SELECTABLE_MAX = 8
+
+
+def _selectable(errs: Errors, path: str, fields: Any, schema: Object) -> None:
+    if len(fields) > _SELECTABLE_MAX:
+        errs.append(too_many(path, len(fields), _SELECTABLE_MAX))
+    seen: set[str] = set()
+    for i, field in enumerate(fields):
+        here, value = f"{path}[{i}].jsonPath", field.get("jsonPath") or ""
+        node: Any = schema
+        for step in value.split(".")[1:]:
+            node = (node.get("properties") or {}).get(step) if isinstance(node, dict) else None
+        if not value:
+            errs.append(required(here))
+        elif value.startswith(".metadata"):
+            errs.append(invalid_value(here, value, "must not point to fields in metadata"))
+        elif not isinstance(node, dict) or not value.startswith("."):
+            errs.append(invalid_value(here, value, "does not refer to a valid field"))
+        elif node.get("type") not in ("string", "boolean", "integer"):
+            text = "must point to a field of type string, boolean or integer. Enum string fields and strings with "
+            errs.append(invalid_value(here, value, text + "formats are allowed."))
+        if value and value in seen:
+            errs.append(duplicate(here, value))
+        seen.add(value)
 
 
 def update_custom_resource_definition(errs: Errors, new: Object, old: Object) -> None:
