@@ -153,7 +153,7 @@ CONTROLLERS: dict[str, tuple[TableRule, ...]] = {
         ("update patch", "core", f"{_PVC}/status"),
         ("create delete get list watch", "core", "pods"),
         (READ, _STORAGE, "storageclasses"),
-        ("get list", "core", "nodes"),
+        ("get list watch patch", "core", "nodes"),
         ("create delete get update", "core", "endpoints services"),
         ("get list", "core", "secrets"),
         ("watch", "core", "events"),

@@ -75,7 +75,8 @@ class MetaView:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A pod. Times are RFC 3339 texts; `ports` are (name, port, protocol) of containers and sidecars."""
+    """A pod. Times are RFC 3339 texts; `ports` are (name, port, protocol) of containers and sidecars; `claims` names
+    PersistentVolumeClaims, those of ephemeral volumes too."""
 
     namespace: str
     name: str
@@ -105,6 +106,8 @@ class PodView:
     pinned_node: str
     annotations: dict[str, str]
     scheduling_gated: bool
+    claims: tuple[str, ...]
+    has_ephemeral: bool
 
     @property
     def controller(self) -> Owner | None:
@@ -201,7 +204,20 @@ def pod_view(obj: Object) -> PodView:
         pinned_node=_pinned_node(spec) if spec.get("affinity") else "",
         annotations={key: annotations[key] for key in _KEPT_ANNOTATIONS if key in annotations},
         scheduling_gated=bool(spec.get("schedulingGates")),
+        claims=_claims(metadata["name"], spec),
+        has_ephemeral=any("ephemeral" in volume for volume in spec.get("volumes") or ()),
     )
+
+
+def _claims(pod: str, spec: Object) -> tuple[str, ...]:
+    """The PersistentVolumeClaims of a pod's volumes."""
+    found = []
+    for volume in spec.get("volumes") or ():
+        if "persistentVolumeClaim" in volume:
+            found.append(volume["persistentVolumeClaim"]["claimName"])
+        elif "ephemeral" in volume:
+            found.append(f"{pod}-{volume['name']}")
+    return tuple(found)
 
 
 def by_controller(view: MetaView | PodView) -> Iterable[Hashable]:
