@@ -16,6 +16,7 @@ from kubeclient.events import EventRecorder
 from kubeletd import admission, network, nodestatus, podview
 from kubeletd.feed import Feed
 from kubeletd.interfaces import MountError, Pod, PodFacts, PodOnNode, ProbeResult, Server, ServerOptions
+from kubeletd.localvolumes import LocalVolumes
 from kubeletd.node import NodeKeeper, boot_id, disk_size
 from kubeletd.nodestatus import NodeFindings, NodeSettings
 from kubeletd.parts import Parts
@@ -97,6 +98,7 @@ class NodeAgent:
             client, options.settings, self._findings, self._node, clock, options.update_seconds
         )
         self.parts = make_parts(self)
+        self.local_volumes = LocalVolumes(self.parts.root, self.keeper.annotate, self._spawn)
 
     # What workers and the gRPC server ask.
 
@@ -170,6 +172,7 @@ class NodeAgent:
             disk=disk_size(str(self.parts.root)) if self.parts.root else 0,
             boot_id=boot_id(),
             images=self._images,
+            local_volumes=self.local_volumes.advertised,
         )
 
     def _snapshot(self, uid: str) -> Snapshot | None:
@@ -232,6 +235,8 @@ class NodeAgent:
         task.add_done_callback(self._tasks.discard)
 
     def _on_node(self, old: Any, new: Any) -> None:
+        if new is not None:
+            self.local_volumes.on_node(new)
         cidr = new["spec"].get("podCIDR") if new is not None else None
         if not cidr or self.addresses.cidr:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,6 +83,11 @@ class NodeKeeper:
                 raise
         meta = {"labels": wanted["metadata"]["labels"], "annotations": wanted["metadata"]["annotations"]}
         return await self._client.patch(NODES, self._settings.name, {"metadata": meta}, kind="merge")
+
+    async def annotate(self, annotations: Mapping[str, str]) -> None:
+        """Writes annotations of the Node. Raises StatusError, OSError."""
+        patch = {"metadata": {"annotations": dict(annotations)}}
+        await self._client.patch(NODES, self._settings.name, patch, kind="merge")
 
     async def report(self) -> None:
         """One turn: the status if it changed or is old."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from apimachinery import quantity
 from kubeletd.images import node_images
+from kubeletd.localvolumes import ROOT_ANNOTATION
 from kubeletd.runtime.interface import EngineInfo, Image
 from kubeletd.status import rfc3339
 
@@ -42,6 +43,7 @@ class NodeFindings:
     disk: int = 0
     boot_id: str = ""
     images: Sequence[Image] = ()
+    local_volumes: str = ""  # the directory of local-path volumes
 
 
 def parse_taint(text: str) -> dict[str, str]:
@@ -81,6 +83,8 @@ def node_object(settings: NodeSettings, findings: NodeFindings, now: float) -> d
     """The Node as it is registered."""
     spec: dict[str, Any] = {"taints": [dict(taint) for taint in settings.taints]} if settings.taints else {}
     annotations = {ENDPOINT_ANNOTATION: findings.endpoint} if findings.endpoint else {}
+    if findings.local_volumes:
+        annotations[ROOT_ANNOTATION] = findings.local_volumes
     return {
         "apiVersion": "v1",
         "kind": "Node",
