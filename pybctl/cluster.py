@@ -211,7 +211,8 @@ async def _until_ready(client: Client, home: ClusterHome) -> None:
 
 
 async def _bootstrap(client: Client, spec: ClusterSpec) -> None:
-    text = (Path(__file__).parent.parent / "manifests" / "cluster-dns.yaml").read_text()
+    folder = Path(__file__).parent.parent / "manifests"
+    text = "\n---\n".join((folder / f"{name}.yaml").read_text() for name in ("cluster-dns", "storage-class"))
     for obj in yaml.safe_load_all(text.replace("CLUSTER_DNS", components.dns_address(spec))):
         resource = resources.by_kind(obj["apiVersion"], obj["kind"])
         assert resource is not None
