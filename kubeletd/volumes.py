@@ -15,7 +15,7 @@ from typing import Any
 
 from apimachinery import quantity
 from apimachinery.errors import StatusError
-from kubeletd import atomicfiles, mounts
+from kubeletd import atomicfiles, localvolumes, mounts
 from kubeletd.environment import expand
 from kubeletd.interfaces import Container, MountError, Pod, PodConfigError, PodFacts
 from kubeletd.projection import (
@@ -89,9 +89,13 @@ class PodVolumes:
     """Volumes of this node's pods under `root`, which holds one directory a pod."""
 
     def __init__(self, root: Path, sources: ApiSources, node_name: str) -> None:
+        self._root = root
         self._pods = root / "pods"
         self._sources = sources
         self._node_name = node_name
+        self._locks: dict[
+            str, asyncio.Lock
+        ] = {}  # by uid, from the first mount to the end of the last unmount
 
     def _directory(self, pod: Pod, plugin: str, name: str) -> Path:
         uid: str = pod["metadata"]["uid"]
@@ -102,6 +106,11 @@ class PodVolumes:
         wanted = references(pod)
         if wanted:
             self._sources.retain(pod["metadata"]["uid"], wanted)
+        # A notice that an object changed may come while the volume is first made.
+        async with self._locks.setdefault(pod["metadata"]["uid"], asyncio.Lock()):
+            return await self._mount_each(pod, facts)
+
+    async def _mount_each(self, pod: Pod, facts: PodFacts) -> dict[str, str]:
         paths: dict[str, str] = {}
         for volume in pod["spec"].get("volumes") or ():
             try:
@@ -208,6 +217,9 @@ class PodVolumes:
             raise MountError(f'persistentvolume "{bound}" not found')
         spec = volume["spec"]
         if "hostPath" in spec:
+            provisioned = await asyncio.to_thread(localvolumes.make, self._root, volume)
+            if provisioned is not None:
+                return provisioned
             source = spec["hostPath"]
             # A volume made by hand need not exist yet, as with hostPath provisioners.
             return await asyncio.to_thread(
@@ -249,7 +261,19 @@ class PodVolumes:
         return found
 
     async def refresh(self, pod: Pod, facts: PodFacts) -> None:
-        """Brings the volumes that show objects and tokens up to date, each atomically. Raises MountError."""
+        """Brings the volumes that show objects and tokens up to date, each atomically. Raises MountError.
+
+        Nothing is done for a pod whose volumes are not set up, or are taken down already.
+        """
+        uid = pod["metadata"]["uid"]
+        lock = self._locks.get(uid)
+        if lock is None:
+            return
+        async with lock:
+            if self._locks.get(uid) is lock:
+                await self._refresh_each(pod, facts)
+
+    async def _refresh_each(self, pod: Pod, facts: PodFacts) -> None:
         for volume in pod["spec"].get("volumes") or ():
             if any(kind in volume for kind in ("configMap", "secret", "downwardAPI", "projected")):
                 try:
@@ -262,10 +286,12 @@ class PodVolumes:
     async def unmount_all(self, uid: str) -> None:
         """Takes down and removes every volume under pods/<uid>; again is free. Raises MountError."""
         self._sources.release(uid)
-        try:
-            await asyncio.to_thread(self._remove, self._pods / uid)
-        except OSError as error:
-            raise MountError(f"UnmountVolume.TearDown failed for pod {uid}: {error}") from error
+        async with self._locks.setdefault(uid, asyncio.Lock()):
+            try:
+                await asyncio.to_thread(self._remove, self._pods / uid)
+            except OSError as error:
+                raise MountError(f"UnmountVolume.TearDown failed for pod {uid}: {error}") from error
+            del self._locks[uid]
 
     def _remove(self, directory: Path) -> None:
         if not directory.exists():

@@ -35,10 +35,13 @@ def until(condition: Callable[[], T], seconds: float = 60.0, what: str = "") -> 
 
 
 class LocalCluster:
-    def __init__(self, name: str, directory: Path) -> None:
+    """`engine` is the URL of the Docker Engine it is on; empty means this machine's."""
+
+    def __init__(self, name: str, directory: Path, engine: str = "") -> None:
         self.name = name
         self.environment = {
             **os.environ,
+            **({"DOCKER_HOST": engine} if engine else {}),
             "PYBERNETES_HOME": str(directory),
             "KUBECONFIG": str(directory / "kubeconfig"),
         }
