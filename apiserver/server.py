@@ -16,12 +16,14 @@ from aiohttp import web
 from apimachinery import resources
 from apimachinery.errors import StatusError
 from apiserver import admission, bootstrap, nonresource, pki_files, subresources
+from apiserver.admission import dynamic
 from apiserver.authn import Authenticator
 from apiserver.authz import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Authorizer
 from apiserver.cacher import Cachers
 from apiserver.config import ServerConfig
 from apiserver.connection import ConnectionServer
 from apiserver.customresources.controller import CustomResources
+from apiserver.customresources.webhookconversion import asking
 from apiserver.dispatch import Dispatcher
 from apiserver.exchange import MAX_BODY
 from apiserver.kubernetes_service import KubernetesService
@@ -31,6 +33,7 @@ from apiserver.registry.registries import InternalWriter, Registries
 from apiserver.registry.services_registry import ServiceRegistry
 from apiserver.storage.interface import StorageError, Store
 from apiserver.streams_routes import StreamRoutes
+from apiserver.webhookclient import WebhookClient
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +88,15 @@ class ApiServer:
             key_files=[certificates.service_account_pub],
             issuer=config.service_account_issuer,
         )
+        webhooks = WebhookClient(registries)
+        self._running.push_async_callback(webhooks.close)
         backend.admission = admission.chain(
             registries,
             authorizer,
             InternalWriter(registries),
             backend.identity.suffix,
             fresh=lambda resource: cachers[resource].fresh(),
+            dynamic=dynamic.plugins(registries, webhooks, backend.identity.uid),
             disabled=config.disable_admission_plugins,
         )
         metrics = RequestMetrics()
@@ -114,7 +120,7 @@ class ApiServer:
             self.url.removeprefix("https://"),
         )
         await bootstrap.objects(registries)
-        custom = CustomResources(registries, dispatcher)
+        custom = CustomResources(registries, dispatcher, asking(webhooks, backend.identity.uid))
         await custom.start()
         service = KubernetesService(registries, _advertised(config), self.port)
         await service.start()

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from apiserver.admission import webhook_review
 from apiserver.authz import Authorizer
 from apiserver.dispatch import Dispatcher, Handler
 from apiserver.exchange import Exchange
+from apiserver.options import WriteOptions
 from apiserver.pki_files import ClusterFiles
 from apiserver.request import User
 from apiserver.requestinfo import RequestInfo
@@ -20,11 +22,26 @@ _Stream = Callable[[web.BaseRequest, RequestInfo, User], Awaitable[web.StreamRes
 _PROXY_VERBS = ("get", "create", "update", "patch", "delete")
 
 
-def _handler(stream: _Stream) -> Handler:
+def _handler(stream: _Stream, *, connects: bool = False) -> Handler:
+    """`connects`: what admission decides on as a CONNECT."""
+
     async def handle(http: Exchange) -> web.StreamResponse:
+        if connects:
+            await _admit(http)
         return await stream(http.request, http.info, http.user)
 
     return handle
+
+
+async def _admit(http: Exchange) -> None:
+    info, registry = http.info, http.view.registry
+    options = {key: values if key == "command" else values[0] for key, values in info.query.items()}
+    request = registry.admission_request(
+        http.call(WriteOptions()), "CONNECT", info.namespace, info.name, options, None, info.subresource
+    )
+    described = webhook_review.kind_of(request, request.resource)
+    options |= {"kind": described["kind"], "apiVersion": "v1"}
+    await registry.validate(request)
 
 
 class StreamRoutes:
@@ -43,14 +60,14 @@ class StreamRoutes:
             ("attach", self._streams.attach),
             ("portforward", self._streams.portforward),
         ):
-            table[pods, name, "get"] = table[pods, name, "create"] = _handler(stream)
+            table[pods, name, "get"] = table[pods, name, "create"] = _handler(stream, connects=True)
         for plural, stream in (
             ("pods", self._proxy.pod),
             ("services", self._proxy.service),
             ("nodes", self._proxy.node),
         ):
             for verb in _PROXY_VERBS:
-                table[("", plural), "proxy", verb] = _handler(stream)
+                table[("", plural), "proxy", verb] = _handler(stream, connects=True)
 
     async def close(self) -> None:
         await self._proxy.close()

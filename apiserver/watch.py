@@ -111,10 +111,10 @@ async def serve(
             name,
             predicate,
             exact=chosen.exact,
-            encoder=encoder(view, media.kind, media.version, media.yaml, include),
+            encoder=plain if view.remote else encoder(view, media.kind, media.version, media.yaml, include),
             bookmarks=options.bookmarks,
             initial_events_end=bool(options.send_initial_events),
-            send=sink,
+            send=None if view.remote else sink,
         )
     except StatusError as error:
         if error.code != 410:
@@ -129,6 +129,8 @@ async def serve(
         if watcher is None or expired is not None:
             # Clients look for the expiry in the stream, as an event, with HTTP status 200.
             await stream.write(error_line(expired or errors.expired("too old resource version")))
+        elif view.remote:
+            await _pump_converted(watcher, view, media, include, stream, connection, options.timeout_seconds)
         else:
             await _pump(watcher, sink, connection, options.timeout_seconds)
         if connection.transport is not None:
@@ -165,6 +167,33 @@ async def _start(view: View, options: ListOptions) -> int | None:
     revision = lists.parse_revision(text)
     await lists.at_least(cacher, revision)
     return revision
+
+
+async def _pump_converted(
+    watcher: Watcher,
+    view: View,
+    media: Media,
+    include: str,
+    stream: web.StreamResponse,
+    connection: Connection,
+    seconds: int,
+) -> None:
+    """As `_pump`, where somebody else has to convert what is sent."""
+    from apiserver.customresources import watching
+
+    def gone() -> None:
+        if connection.transport is None:
+            watcher.close()
+
+    connection.on_change = gone
+    try:
+        async with asyncio.timeout(seconds or MINIMUM_SECONDS * (1 + random.random())):
+            async for line in watching.lines(watcher, view, media, include):
+                await stream.write(line)
+    except (TimeoutError, ConnectionError):
+        return
+    finally:
+        connection.on_change = None
 
 
 async def _pump(watcher: Watcher, sink: _Sink, connection: Connection, seconds: int) -> None:

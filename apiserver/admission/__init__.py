@@ -5,7 +5,7 @@ Built-in plugins only, in the order in which Kubernetes runs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from apiserver.admission.certificates import (
     CertificateApproval,
@@ -45,10 +45,11 @@ def chain(
     suffix: Callable[[], str],
     *,
     fresh: Fresh | None = None,
+    dynamic: Sequence[Plugin] = (),
     enabled: Collection[str] = (),
     disabled: Collection[str] = (),
 ) -> Chain:
-    """The chain. `suffix` gives five random characters.
+    """The chain. `suffix` gives five random characters. `dynamic`: the plugins that clients configure.
 
     `enabled` names plugins of OFF_BY_DEFAULT to run, `disabled` plugins to leave out. Raises ValueError for names
     that no plugin has.
@@ -71,6 +72,7 @@ def chain(
         CertificateSigning(authorizer),
         CertificateSubjectRestriction(),
         DefaultIngressClass(reader),
+        *dynamic,
         ResourceQuota(reader, writer),
         ObjectWarnings(),
     ]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery import errors, validation
-from apimachinery.decode import normalize
-from apimachinery.decode_scalars import Mismatch
+from apimachinery import validation
 from apimachinery.errors import FieldError, StatusError
 from apimachinery.structural import shape, values
 from apiserver.cacher import Cacher
@@ -16,7 +14,6 @@ from apiserver.entry import Entry
 from apiserver.registry.call import Backend, Call
 from apiserver.registry.registry import Object, Registry, Result
 from apiserver.registry.strategy import Strategy
-from apiserver.request import AdmissionRequest
 
 _KEPT_BY_STATUS = frozenset({"managedFields", "resourceVersion"})
 
@@ -53,16 +50,6 @@ class CustomRegistry(Registry):
     def fill(self, obj: Object) -> None:
         if self._defaults:
             shape.default(obj, self.version.raw)
-
-    async def mutate(self, request: AdmissionRequest) -> None:
-        await super().mutate(request)
-        obj = request.object
-        if request.mutated and obj is not None:
-            try:
-                normalize(obj, self.schema)
-            except Mismatch as mismatch:
-                raise errors.bad_request(str(mismatch)) from None
-            self.fill(obj)
 
     def check_new(self, obj: Object) -> list[FieldError]:
         found = validation.create(self.resource, obj)

@@ -24,6 +24,8 @@ _OFTEN_READ = frozenset(
         ("node.k8s.io", "runtimeclasses"),
         ("scheduling.k8s.io", "priorityclasses"),
         ("storage.k8s.io", "storageclasses"),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
     }
 )
 _MOST_DECODED = 512
@@ -82,6 +84,17 @@ class Registries:
     def stored(self, resource: Resource) -> Registry:
         """The registry of a resource's storage version. KeyError where it is not served."""
         return self._registries[resource.storage]
+
+    def versions(self, resource: Resource) -> builtins.list[Resource]:
+        """The versions a custom resource is served in; none of a built-in one, which is admitted as it is stored."""
+        if not resource.custom:
+            return []
+        return [view.resource for view in self._views.values() if view.resource.storage == resource.storage]
+
+    async def convert(self, obj: Object, resource: Resource) -> Object:
+        """An object of another version of a custom resource in this one. Raises StatusError."""
+        view = self._views[resource.group, resource.version, resource.plural]
+        return (await view.fetched([obj]))[0]
 
     def custom(self) -> builtins.list[Resource]:
         """The versions of custom resources that are served."""

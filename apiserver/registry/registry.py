@@ -11,7 +11,8 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from apimachinery import apply, defaults, errors, meta, schema, validation
+from apimachinery import apply, decode, defaults, errors, meta, schema, validation
+from apimachinery.decode_scalars import Mismatch
 from apimachinery.errors import FieldError, StatusError
 from apimachinery.resources import Resource
 from apiserver.cacher import Cacher
@@ -331,6 +332,14 @@ class Registry:
             obj.setdefault("spec", {})
         defaults.apply(self.resource, obj)
 
+    def reshape(self, obj: Object) -> None:
+        """Bring what somebody else has changed back into shape. Raises 400."""
+        try:
+            decode.normalize(obj, self.schema)
+        except Mismatch as mismatch:
+            raise errors.bad_request(f"{self.resource.kind} cannot be handled: {mismatch}") from None
+        self.fill(obj)
+
     def track(self, call: Call, old: Object | None, new: Object, now: str, subresource: str = "") -> None:
         apply.track(
             old,
@@ -369,6 +378,8 @@ class Registry:
     async def mutate(self, request: AdmissionRequest) -> None:
         if self.backend.admission is not None and request.user is not SYSTEM:
             await self.backend.admission.mutate(request)
+            if request.mutated and request.object is not None:
+                self.reshape(request.object)
 
     async def validate(self, request: AdmissionRequest) -> None:
         if self.backend.admission is not None and request.user is not SYSTEM:
