@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from apimachinery import resources
+from apimachinery import quantities, resources
 from apimachinery.quantity import Quantity
 from apimachinery.resources import Resource
-from apiserver.admission import quantities
 from apiserver.admission.plugin import Object, Plugin, Step, forbid
 from apiserver.request import AdmissionRequest, Reader
 

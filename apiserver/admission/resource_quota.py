@@ -13,12 +13,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from apimachinery import quantities
 from apimachinery.errors import StatusError
+from apimachinery.quantities import Quantities
+from apimachinery.quotausage import RESOURCE_QUOTAS, ZERO
 from apimachinery.resources import Resource
-from apiserver.admission import quantities, quota_usage
+from apiserver.admission import quota_usage
 from apiserver.admission.plugin import Object, Plugin, Step, forbid
-from apiserver.admission.quantities import Quantities
-from apiserver.admission.quota_usage import RESOURCE_QUOTAS
 from apiserver.request import AdmissionRequest, Reader, Writer
 
 _ATTEMPTS = 20
@@ -187,17 +188,17 @@ class _Ledger:
         return sorted(
             name
             for name, value in delta.items()
-            if value.nano > 0 and self.used.get(name, quota_usage.ZERO) + value > self.hard[name]
+            if value.nano > 0 and self.used.get(name, ZERO) + value > self.hard[name]
         )
 
     def charge(self, delta: Quantities) -> None:
-        self.used = {n: max(v, quota_usage.ZERO) for n, v in quantities.add(self.used, delta).items()}
+        self.used = {n: max(v, ZERO) for n, v in quantities.add(self.used, delta).items()}
         self.charged = quantities.add(self.charged, delta)
         self.changed = True
 
     def recount(self, used: Quantities) -> None:
         self.changed = self.changed or used != self.used or not self.known
-        self.used = {name: used.get(name, quota_usage.ZERO) for name in self.hard}
+        self.used = {name: used.get(name, ZERO) for name in self.hard}
         self.known = True
 
     def updated(self) -> Object:
@@ -210,7 +211,7 @@ class _Ledger:
 
 def _exceeded(ledger: _Ledger, delta: Quantities, names: list[str]) -> str:
     def shown(values: Quantities) -> str:
-        return ",".join(f"{name}={values.get(name, quota_usage.ZERO)}" for name in names)
+        return ",".join(f"{name}={values.get(name, ZERO)}" for name in names)
 
     return (
         f"exceeded quota: {ledger.name}, requested: {shown(delta)}, used: {shown(ledger.used)}, "

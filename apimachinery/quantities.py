@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from apimachinery.quantity import Quantity
-from apiserver.admission.plugin import Object
 
+Object = dict[str, Any]
 Quantities = dict[str, Quantity]
 
 
