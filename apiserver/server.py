@@ -256,7 +256,10 @@ def _listen(config: ServerConfig) -> list[socket.socket]:
         if family == socket.AF_INET:
             # The pod network's bridge, whose address this may be, comes and goes with the nodes' agents.
             sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-        sock.bind((address, port))
+        try:
+            sock.bind((address, port))
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {_host(address)}:{port}: {error.strerror}") from error
         port = sock.getsockname()[1]
         sockets.append(sock)
     return sockets

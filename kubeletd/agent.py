@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,20 @@ from kubeclient.client import Client
 from kubeclient.events import EventRecorder
 from kubeletd import admission, network, nodestatus, podview
 from kubeletd.feed import Feed
-from kubeletd.interfaces import MountError, Pod, PodFacts, PodOnNode, ProbeResult, Server, ServerOptions
+from kubeletd.interfaces import (
+    CannotStart,
+    MountError,
+    Pod,
+    PodFacts,
+    PodOnNode,
+    ProbeResult,
+    Server,
+    ServerOptions,
+)
 from kubeletd.localvolumes import LocalVolumes
 from kubeletd.node import NodeKeeper, boot_id, disk_size
 from kubeletd.nodestatus import NodeFindings, NodeSettings
+from kubeletd.orphans import Orphans
 from kubeletd.parts import Parts
 from kubeletd.podstate import events as ev
 from kubeletd.podstate import plan_of
@@ -41,7 +52,6 @@ log = logging.getLogger(__name__)
 PODS = resources.get("pods")
 RELIST_SECONDS = 300.0
 REFRESH_SECONDS = 60.0
-_ORPHAN_GRACE = 10.0
 _RETRY = 1.0
 _NO_CIDR = (
     "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
@@ -91,13 +101,13 @@ class NodeAgent:
         self._images: Sequence[Image] = ()
         self._server: Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._orphans: set[str] = set()
         self._refreshing: set[str] = set()
         self.writer = StatusWriter(client, self._snapshot, pods.informer.observe, self._node_facts, clock)
         self.keeper = NodeKeeper(
             client, options.settings, self._findings, self._node, clock, options.update_seconds
         )
         self.parts = make_parts(self)
+        self._orphans = Orphans(self.parts)
         self.local_volumes = LocalVolumes(self.parts.root, self.keeper.annotate, self._spawn)
 
     # What workers and the gRPC server ask.
@@ -209,6 +219,7 @@ class NodeAgent:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._orphans.close()
         await asyncio.gather(self.parts.prober.close(), self.parts.images.close(), self.writer.close())
         if self._server is not None:
             await self._server.close(0.5)
@@ -227,7 +238,11 @@ class NodeAgent:
     async def _serve(self, options: ServerOptions) -> Server:
         from kubeletd.doorway import open_doorway
 
-        return await open_doorway(self, options)
+        try:
+            return await open_doorway(self, options)
+        except OSError as error:
+            place = f"{options.address}:{options.port}"
+            raise CannotStart(f"cannot listen on {place}: {os.strerror(error.errno or 0)}") from error
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -376,39 +391,24 @@ class NodeAgent:
 
     async def _reconcile(self) -> None:
         """Compares all containers of this node with what the workers think there is."""
+        # A list is old when it comes: only what stood so before it was asked for may be held against it.
+        before = {uid: worker.standing() for uid, worker in self._workers.items()}
         try:
             found = await self.runtime.list_containers()
             self._images = await self.runtime.images()
-        except RuntimeFailure as error:
+            uids = await self.parts.volumes.uids()
+        except (RuntimeFailure, OSError) as error:
             log.warning("containers are not listed: %s", error)
             return
-        by_uid: defaultdict[str, dict[str, ContainerState]] = defaultdict(dict)
+        by_uid: dict[str, dict[str, ContainerState]] = {uid: {} for uid in uids}
         for container in found:
-            by_uid[container.identity.uid][container.id] = container
+            by_uid.setdefault(container.identity.uid, {})[container.id] = container
         for uid, worker in list(self._workers.items()):
-            await worker.reconcile({c.id: c.status for c in by_uid.get(uid, {}).values()})
-            for container in by_uid.get(uid, {}).values():
+            containers = by_uid.get(uid, {})
+            await worker.reconcile({c.id: c.status for c in containers.values()}, before.get(uid, {}))
+            for container in containers.values():
                 if not worker.knows(container.id, container.identity.container):
                     worker.post(ev.Stray(container.id))
         for uid, containers in by_uid.items():
-            if uid not in self._workers and uid not in self._orphans:
-                self._orphans.add(uid)
-                self._spawn(self._remove_orphan(uid, list(containers.values())))
-
-    async def _remove_orphan(self, uid: str, containers: Sequence[ContainerState]) -> None:
-        """Containers of a pod that is no more: it was deleted while no agent ran."""
-        identity = containers[0].identity
-        log.info("removing what is left of pod %s/%s (%s)", identity.namespace, identity.pod, uid)
-        try:
-            apps = [c for c in containers if c.identity.kind != "sandbox"]
-            await asyncio.gather(
-                *(self.runtime.stop(c.id, _ORPHAN_GRACE) for c in apps if c.status == "running")
-            )
-            for container in [*apps, *(c for c in containers if c.identity.kind == "sandbox")]:
-                await self.runtime.remove(container.id)
-            await self.parts.volumes.unmount_all(uid)
-            self.addresses.release(uid)
-        except (RuntimeFailure, MountError, OSError) as error:
-            log.warning("pod %s is left over: %s", uid, error)
-        finally:
-            self._orphans.discard(uid)
+            if uid not in self._workers:
+                self._orphans.found(uid, list(containers.values()))

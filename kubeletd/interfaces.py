@@ -37,6 +37,10 @@ class PodConfigError(Exception):
         self.reason = reason
 
 
+class CannotStart(Exception):
+    """The agent cannot run as its settings are; the text is one sentence for its operator."""
+
+
 class MountError(Exception):
     """A volume cannot be set up (event FailedMount); retried with back-off.
 
@@ -106,6 +110,10 @@ class Volumes(Protocol):
 
     async def unmount_all(self, uid: str) -> None:
         """Takes down and removes every volume under pods/<uid>; again is free."""
+        ...
+
+    async def uids(self) -> Sequence[str]:
+        """The pods that anything is kept of. Raises OSError."""
         ...
 
 

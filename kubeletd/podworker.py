@@ -17,7 +17,7 @@ from kubeletd.parts import Parts
 from kubeletd.podstate import PodState, plan_of, step
 from kubeletd.podstate import events as ev
 from kubeletd.podstate import instructions as do
-from kubeletd.podstate.model import Step
+from kubeletd.podstate.model import SandboxStep, Step
 from kubeletd.preparation import Gathered, gather, prepare
 from kubeletd.runtime.interface import EngineUnavailable, RuntimeEvent, RuntimeFailure, StartError
 
@@ -313,12 +313,23 @@ class PodWorker:
         attempt = self.state.record(name).attempt
         self.post(await self._endings.told(self.pod, name, event.id, attempt, event.exit_code, event.time))
 
-    async def reconcile(self, found: Mapping[str, str]) -> None:
-        """Compares with all of the pod's containers the engine has (id → status): events may have been lost."""
+    def standing(self) -> dict[str, SandboxStep | Step]:
+        """Where each of the pod's containers stands, by id."""
+        steps: dict[str, SandboxStep | Step] = {r.id: r.step for r in self.state.containers.values()}
+        return {**steps, self.state.sandbox.id: self.state.sandbox.step}
+
+    async def reconcile(self, found: Mapping[str, str], before: Mapping[str, SandboxStep | Step]) -> None:
+        """Compares with all of the pod's containers the engine has (id → status): events may have been lost.
+
+        `before` is what was `standing` when the engine was asked; what has moved since is not judged.
+        """
         box = self.state.sandbox
-        if box.id and found.get(box.id) != "running" and box.ready_at:
+        stood = box.step is SandboxStep.READY and before.get(box.id) is box.step
+        if stood and found.get(box.id) != "running":
             self.post(ev.SandboxDied(box.id))
         for name, record in list(self.state.containers.items()):
+            if before.get(record.id) is not record.step:
+                continue
             status = found.get(record.id) if record.id else None
             if record.step is Step.CREATED and status == "running":
                 self.post(ev.Started(name, record.id, self._parts.clock()))

@@ -89,6 +89,9 @@ async def prepare(
     except (StatusError, EngineUnavailable, ConnectionError, TimeoutError) as error:
         log.info("container %s of %s waits: %s", name, translate.display(pod), error)
         return ev.PrepareFailed(name, attempt, "", str(error))
+    except OSError as error:  # the node's disk
+        record("Warning", "Failed", f"Error: {error}")
+        return ev.PrepareFailed(name, attempt, "CreateContainerError", str(error))
     try:
         container_id = await parts.runtime.create_container(spec)
     except EngineUnavailable as error:

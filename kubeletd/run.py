@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from kubeletd import translate
 from kubeletd.agent import AgentOptions, NodeAgent
 from kubeletd.feed import Feed, own_name, pods_node
 from kubeletd.images import Images
-from kubeletd.interfaces import ServerOptions
+from kubeletd.interfaces import CannotStart, ServerOptions
 from kubeletd.nodestatus import NodeSettings, pairs, parse_taint
 from kubeletd.parts import Parts
 
@@ -49,6 +50,17 @@ def _dns(options: Options) -> translate.NodeDns:
     return translate.NodeDns(options.cluster_dns, options.cluster_domain, host_file)
 
 
+def _claim(root: Path) -> None:
+    """The agent's directory exists and takes files. Raises CannotStart."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe = root / ".writable"
+        probe.write_bytes(b"yes")
+        probe.unlink()
+    except OSError as error:
+        raise CannotStart(f"cannot write to --root-dir {root}: {error.strerror}") from error
+
+
 async def _docker_node(
     options: Options, client: Client, config: Config, pods: Feed, nodes: Feed, stack: AsyncExitStack
 ) -> NodeAgent:
@@ -60,7 +72,7 @@ async def _docker_node(
     from kubeletd.volumes import PodVolumes
 
     root = Path(options.root_dir)
-    root.mkdir(parents=True, exist_ok=True)
+    _claim(root)
     runtime = DockerRuntime(
         options.cluster_name,
         options.node_name,
@@ -181,5 +193,19 @@ def run(options: Options) -> int:
         return 2
     import uvloop
 
-    uvloop.run(_run(options, config))
-    return 0
+    code = 0
+    try:
+        uvloop.run(_run(options, config))
+    except* CannotStart as group:
+        for refusal in _single(group):
+            print(f"kubeletd: {refusal}", file=sys.stderr)
+        code = 1
+    return code
+
+
+def _single(group: BaseExceptionGroup[CannotStart]) -> Iterator[CannotStart]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _single(error)
+        else:
+            yield error

@@ -46,6 +46,9 @@ class NoVolumes:
     async def unmount_all(self, uid: str) -> None:
         return
 
+    async def uids(self) -> Sequence[str]:
+        return ()
+
 
 async def no_environment(
     pod: Pod, container: Container, sources: Sources, facts: PodFacts

@@ -293,6 +293,10 @@ class PodVolumes:
                 raise MountError(f"UnmountVolume.TearDown failed for pod {uid}: {error}") from error
             del self._locks[uid]
 
+    async def uids(self) -> list[str]:
+        """The pods that files are kept of. Raises OSError."""
+        return await asyncio.to_thread(lambda: os.listdir(self._pods) if self._pods.exists() else [])
+
     def _remove(self, directory: Path) -> None:
         if not directory.exists():
             return
