@@ -1,0 +1,1 @@
+"""Real clients against a real API server: they must take it for Kubernetes."""
