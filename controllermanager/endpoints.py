@@ -42,7 +42,7 @@ class ServiceBackendsController(Controller):
                 self.enqueue(None, service)
 
 
-def _slice_service(obj: dict[str, Any]) -> list[tuple[str, str]]:
+def slice_service(obj: dict[str, Any]) -> list[tuple[str, str]]:
     return [(obj["metadata"]["namespace"], meta.labels(obj).get(SERVICE_NAME, ""))]
 
 
@@ -53,14 +53,14 @@ class EndpointSliceController(ServiceBackendsController):
     def setup(self) -> None:
         super().setup()
         self._slices = self.watch(SLICES, self._slice_changed)
-        self._slices.add_index("service", _slice_service)
+        self._slices.add_index("service", slice_service)
         self._nodes = self.watch(NODES, self._node_changed)
         self._zones: dict[str, str] = {}
 
     def _slice_changed(self, old: Any, new: Any) -> None:
         for obj in (old, new):
             if obj is not None and meta.labels(obj).get(MANAGED_BY) == slices_plan.CONTROLLER:
-                self.queue.add(_slice_service(obj)[0])
+                self.queue.add(slice_service(obj)[0])
 
     def _node_changed(self, old: Any, new: Any) -> None:
         name = (new or old)["metadata"]["name"]

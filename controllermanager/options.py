@@ -26,6 +26,13 @@ class ControllerManagerConfig(ComponentConfig):
         0.1, gt=0, description="nodes per second that pods are evicted from when many fail at once"
     )
     root_ca_file: str = Field("", description="CA published as kube-root-ca.crt (default: the kubeconfig's)")
+    cluster_signing_cert_file: str = Field(
+        "", description="CA certificate that signs certificate requests (without it none are signed)"
+    )
+    cluster_signing_key_file: str = Field("", description="private key of the signing CA")
+    cluster_signing_duration: int = Field(
+        365 * 24 * 3600, ge=600, description="longest life of a signed certificate, in seconds"
+    )
     leader_elect: bool = Field(
         False, description="act only while holding the lease kube-system/kube-controller-manager"
     )

@@ -107,6 +107,8 @@ def command_lines(home: ClusterHome, spec: ClusterSpec) -> dict[str, list[str]]:
             f"--cluster-cidr={spec.cluster_cidr}",
             "--node-monitor-grace-period=10",
             f"--root-ca-file={home.data / 'pki' / 'ca.crt'}",
+            f"--cluster-signing-cert-file={home.data / 'pki' / 'ca.crt'}",
+            f"--cluster-signing-key-file={home.data / 'pki' / 'ca.key'}",
         ),
         "scheduler": _python("scheduler", f"--kubeconfig={home.data / 'scheduler.conf'}"),
     }

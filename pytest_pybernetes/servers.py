@@ -80,6 +80,8 @@ class KubeServer:
             "controllermanager",
             f"--kubeconfig={self.directory / 'controller-manager.conf'}",
             f"--root-ca-file={self.ca_file}",
+            f"--cluster-signing-cert-file={self.ca_file}",
+            f"--cluster-signing-key-file={self.ca_file.with_name('ca.key')}",
             *chosen,
         )
 

@@ -57,7 +57,7 @@ def plan(snapshot: Snapshot, suffixes: Iterator[str]) -> list[Action]:
     wanted_families = families(service)
     for stale in mine:
         if stale["addressType"] not in wanted_families:
-            actions.append(_delete(stale))
+            actions.append(delete_slice(stale))
     for family in wanted_families:
         existing = [s for s in mine if s["addressType"] == family]
         actions += _plan_family(snapshot, family, existing, suffixes)
@@ -102,7 +102,7 @@ def _plan_family(
             updates += _update(service, spare.pop(0), part, shown)
         else:
             creates.append(Create(SLICES, _new(service, family, part, shown, next(suffixes))))
-    return [*creates, *updates, *(_delete(s) for s in spare)]
+    return [*creates, *updates, *(delete_slice(s) for s in spare)]
 
 
 def _keep(
@@ -183,6 +183,6 @@ def _update(service: Object, old: Object, endpoints: list[Object], ports: list[O
     return [Update(SLICES, {**old, "metadata": metadata, "endpoints": endpoints, "ports": ports})]
 
 
-def _delete(s: Object) -> Delete:
+def delete_slice(s: Object) -> Delete:
     metadata = s["metadata"]
     return Delete(SLICES, metadata["namespace"], metadata["name"], metadata["uid"])
