@@ -96,7 +96,7 @@ class ApiServer:
             InternalWriter(registries),
             backend.identity.suffix,
             fresh=lambda resource: cachers[resource].fresh(),
-            dynamic=dynamic.plugins(registries, webhooks, backend.identity.uid),
+            dynamic=dynamic.plugins(registries, authorizer, webhooks, backend.identity.uid),
             disabled=config.disable_admission_plugins,
         )
         metrics = RequestMetrics()

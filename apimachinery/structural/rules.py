@@ -33,6 +33,12 @@ _WHERE = {"item": "for specified array items", "field": "for specified object fi
 def check(errs: Errors, raw: Raw, path: str) -> None:
     """Add what is wrong with the schema of a whole object."""
     _check(errs, raw, path, "root")
+    if shape.any_with(raw, "x-kubernetes-validations"):
+        from apimachinery.structural import (
+            celrules,
+        )  # the evaluator is loaded where there is something to evaluate
+
+        celrules.check(errs, raw, path)
     metadata = (raw.get("properties") or {}).get("metadata")
     if metadata is not None:
         here = f"{path}.properties[metadata]"

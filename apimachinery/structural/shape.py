@@ -90,11 +90,9 @@ def _anything(raw: Raw) -> bool:
     return not raw.get("type") and not raw.get("x-kubernetes-int-or-string")
 
 
-def has_defaults(raw: Any) -> bool:
-    """Whether a schema fills in anything."""
-    if isinstance(raw, dict):
-        return "default" in raw or any(has_defaults(child) for child in children(raw))
-    return False
+def any_with(raw: Raw, keyword: str) -> bool:
+    """Whether a schema says something of a kind anywhere."""
+    return keyword in raw or any(any_with(child, keyword) for child in children(raw))
 
 
 def children(raw: Raw) -> list[Raw]:

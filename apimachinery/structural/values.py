@@ -19,17 +19,17 @@ _NUMERIC = ("integer", "number")
 
 
 #: There is nothing to compare with.
-_ABSENT: Any = object()
+ABSENT: Any = object()
 
 
 def validate(
-    errs: Errors, value: Any, raw: Raw, path: str = "", old: Any = _ABSENT, *, root: bool = False
+    errs: Errors, value: Any, raw: Raw, path: str = "", old: Any = ABSENT, *, root: bool = False
 ) -> None:
     """Add what is wrong with `value`. `root`: metadata and the type of the object are checked elsewhere.
 
     What has not changed from `old` may stay wrong (ratcheting, KEP-4008).
     """
-    if old is not _ABSENT and not root and value == old:
+    if old is not ABSENT and not root and value == old:
         return
     kind = _type(value)
     wanted = raw.get("type", "")
@@ -158,7 +158,7 @@ def _array(errs: Errors, value: list[Any], raw: Raw, path: str, old: Any) -> Non
         keys = tuple(raw.get("x-kubernetes-list-map-keys") or ())
         before = _by_keys(old, keys) if keys and isinstance(old, list) else {}
         for index, item in enumerate(value):
-            validate(errs, item, items, f"{path}[{index}]", before.get(_key_of(item, keys), _ABSENT))
+            validate(errs, item, items, f"{path}[{index}]", before.get(_key_of(item, keys), ABSENT))
     list_type = raw.get("x-kubernetes-list-type")
     if list_type in ("set", "map"):
         _distinct(errs, value, raw, path, list_type)
@@ -209,7 +209,7 @@ def _object(errs: Errors, value: dict[str, Any], raw: Raw, path: str, old: Any, 
         if child is None and isinstance(values, dict):
             child = values
         if child is not None:
-            validate(errs, item, child, f"{path}.{key}" if path else key, before.get(key, _ABSENT))
+            validate(errs, item, child, f"{path}.{key}" if path else key, before.get(key, ABSENT))
     if raw.get("x-kubernetes-embedded-resource") and not root:
         for key in ("apiVersion", "kind"):
             if not value.get(key):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import names
+from apimachinery.cel import expressions
 from apimachinery.errors import duplicate, forbidden_field, invalid_value, required
 from apimachinery.validation.fields import (
     Errors,
@@ -114,6 +115,16 @@ _OTHERS = {
 }
 
 
+def _expression(errs: Errors, path: str, value: str | None, known: frozenset[str], missing: str = "") -> None:
+    """A CEL expression that may use the variables of `known`."""
+    if not (value or "").strip():
+        errs.append(required(path, missing))
+        return
+    problem = expressions.problem(str(value), known)
+    if problem:
+        errs.append(invalid_value(path, value, f"compilation failed: {problem}"))
+
+
 def _match_conditions(errs: Errors, path: str, conditions: list[Object]) -> None:
     if len(conditions) > _MATCH_CONDITIONS_MAX:
         text = f"must have at most {_MATCH_CONDITIONS_MAX} items"
@@ -128,8 +139,7 @@ def _match_conditions(errs: Errors, path: str, conditions: list[Object]) -> None
             if name in seen:
                 errs.append(duplicate(f"{path}[{i}].name", name))
         seen.add(name)
-        if not (condition.get("expression") or "").strip():
-            errs.append(required(f"{path}[{i}].expression"))
+        _expression(errs, f"{path}[{i}].expression", condition.get("expression"), expressions.CONDITIONS)
 
 
 def _match_resources(errs: Errors, path: str, match: Object) -> None:
@@ -148,9 +158,17 @@ def validating_policy(errs: Errors, obj: Object) -> None:
     if not spec.get("validations") and not spec.get("auditAnnotations"):
         text = "validations or auditAnnotations must contain at least one item"
         errs.append(required("spec.validations", text))
+    known = expressions.of_policy(spec)
     for i, validation in enumerate(spec.get("validations") or ()):
-        if not (validation.get("expression") or "").strip():
-            errs.append(required(f"spec.validations[{i}].expression", "expression is not specified"))
+        here = f"spec.validations[{i}]"
+        _expression(
+            errs, f"{here}.expression", validation.get("expression"), known, "expression is not specified"
+        )
+        if validation.get("messageExpression"):
+            _expression(errs, f"{here}.messageExpression", validation["messageExpression"], known)
+    for i, annotation in enumerate(spec.get("auditAnnotations") or ()):
+        here = f"spec.auditAnnotations[{i}].valueExpression"
+        _expression(errs, here, annotation.get("valueExpression"), known, "valueExpression is not specified")
 
 
 def mutating_policy(errs: Errors, obj: Object) -> None:
@@ -165,6 +183,10 @@ def mutating_policy(errs: Errors, obj: Object) -> None:
             mutation.get("patchType"),
             ("ApplyConfiguration", "JSONPatch"),
         )
+        for field in ("applyConfiguration", "jsonPatch"):
+            if mutation.get(field) is not None:
+                here = f"spec.mutations[{i}].{field}.expression"
+                _expression(errs, here, mutation[field].get("expression"), expressions.of_policy(spec))
     if not spec.get("reinvocationPolicy"):
         errs.append(required("spec.reinvocationPolicy"))
     else:
@@ -190,8 +212,10 @@ def _policy(errs: Errors, spec: Object) -> None:
             errs.append(required(f"{here}.name", "name is not specified"))
         elif not variable["name"].isidentifier():
             errs.append(invalid_value(f"{here}.name", variable["name"], "name is not a valid CEL identifier"))
-        if not (variable.get("expression") or "").strip():
-            errs.append(required(f"{here}.expression", "expression is not specified"))
+        names_known = expressions.of_policy(spec)
+        _expression(
+            errs, f"{here}.expression", variable.get("expression"), names_known, "expression is not specified"
+        )
 
 
 def update_validating_policy(errs: Errors, new: Object, old: Object) -> None:

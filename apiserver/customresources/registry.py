@@ -36,7 +36,8 @@ class CustomRegistry(Registry):
         self.strategy = _strategy(version)
         self.converter = converter
         self.verbatim = version is definition.storage and not definition.remote
-        self._defaults = shape.has_defaults(version.raw)
+        self._rules = shape.any_with(version.raw, "x-kubernetes-validations")
+        self._defaults = shape.any_with(version.raw, "default")
 
     async def create(
         self, call: Call, namespace: str, obj: Object, name: str = "", *, track: bool = True
@@ -67,10 +68,15 @@ class CustomRegistry(Registry):
     def version_checks(self, found: list[FieldError], new: Object, old: Object | None) -> None:
         """What the schema and its rules have against `new`."""
         raw = self.version.raw
-        if old is None:
-            values.validate(found, new, raw, root=True)
-        else:
-            values.validate(found, new, raw, "", old, root=True)
+        before = values.ABSENT if old is None else old
+        count = len(found)
+        values.validate(found, new, raw, "", before, root=True)
+        if self._rules and len(found) == count:
+            from apimachinery.structural import (
+                celrules,
+            )  # the evaluator is loaded where there is something to do
+
+            celrules.validate(found, new, raw, "", before, root=True)
 
     async def read(self, entry: Entry) -> Object:
         return (await self.converter.convert([entry.object()], self.version))[0]

@@ -7,7 +7,7 @@ from typing import Any
 from apimachinery import validation
 from apimachinery.errors import FieldError
 from apiserver.customresources import definitions
-from apiserver.registry import certificates, namespaces, pods, secrets, services, workloads
+from apiserver.registry import certificates, namespaces, pods, policies, secrets, services, workloads
 from apiserver.registry.strategy import Strategy
 
 Object = dict[str, Any]
@@ -98,7 +98,10 @@ TABLE: dict[tuple[str, str], Strategy] = {
     (_ADMISSION, "mutatingadmissionpolicies"): Strategy(generation=True),
     (_ADMISSION, "mutatingadmissionpolicybindings"): Strategy(generation=True),
     (_ADMISSION, "mutatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
-    (_ADMISSION, "validatingadmissionpolicies"): Strategy(has_status=True, initial_status={}, generation=True),
+    (_ADMISSION, "validatingadmissionpolicies"): Strategy(
+        has_status=True, generation=True, prepare_create=policies.prepare_create,
+        prepare_update=policies.prepare_update,
+    ),
     (_ADMISSION, "validatingadmissionpolicybindings"): Strategy(generation=True),
     (_ADMISSION, "validatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
     ("apiextensions.k8s.io", "customresourcedefinitions"): Strategy(

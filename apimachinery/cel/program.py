@@ -1,0 +1,146 @@
+"""Compiling and evaluating CEL expressions.
+
+    check = compile_expression("self.replicas <= self.max", {"self"})
+    check.evaluate({"self": obj})
+
+The evaluating package is loaded with the first expression. Programs are kept: compiling takes some ten times as long
+as evaluating.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
+from typing import Any
+
+from apimachinery.cel.rewrite import OPTIONAL_FIELD, rewrite
+
+Function = Callable[..., Any]
+#: What the evaluating package has itself, beyond our library.
+_NATIVE = """
+    all bind bytes contains double duration dyn endsWith exists existsOne exists_one filter getDate getDayOfMonth
+    getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds getMinutes getMonth getSeconds has hasValue int map
+    none of ofNonZeroValue optFlatMap optMap or orValue size startsWith string timestamp type uint validate value
+"""
+_AUTHORIZER = """
+    allowed check error errored fieldSelector group labelSelector name namespace path reason resource serviceAccount
+    subresource
+"""
+KNOWN = frozenset(_NATIVE.split()) | frozenset(_AUTHORIZER.split())
+
+
+class CompilationError(ValueError):
+    """An expression that is none; str() says where and why, as `compilation failed: ...` is continued."""
+
+
+class EvaluationError(ValueError):
+    """An expression that could not be evaluated, such as `no such key: foo`."""
+
+
+@cache
+def _engine() -> Any:
+    """The package's extension module alone: the package itself loads its command line, eight times the memory."""
+    package = find_spec("cel")
+    spec = PathFinder.find_spec("cel.cel", package.submodule_search_locations) if package else None
+    if spec is None or spec.loader is None:
+        raise ImportError("the package common-expression-language is not installed")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def _functions() -> dict[str, Function]:
+    from apimachinery.cel.library import FUNCTIONS
+    from apimachinery.cel.library_kinds import problems
+
+    optional = _engine().OptionalValue
+
+    def field(value: Any, key: Any) -> Any:
+        if isinstance(value, optional):
+            if not value.has_value():
+                return value
+            value = value.value()
+        if isinstance(value, dict):
+            return optional.of(value[key]) if key in value else optional.none()
+        if isinstance(value, list) and isinstance(key, int):
+            return optional.of(value[key]) if 0 <= key < len(value) else optional.none()
+        return optional.none()
+
+    def validate(named: Any, text: str) -> Any:
+        found = problems(named, text)
+        return optional.of(found) if found else optional.none()
+
+    return {**FUNCTIONS, OPTIONAL_FIELD: field, "validate": validate}
+
+
+class Program:
+    """A compiled expression."""
+
+    __slots__ = ("_program", "expression", "names")
+
+    def __init__(self, expression: str, program: Any, names: frozenset[str]) -> None:
+        self.expression = expression
+        #: The variables it uses.
+        self.names = names
+        self._program = program
+
+    def evaluate(self, variables: Mapping[str, Any], functions: Mapping[str, Function] | None = None) -> Any:
+        """The value as plain Python. Raises EvaluationError."""
+        offered = {**_functions(), **functions} if functions else _functions()
+        used = {name: value for name, value in variables.items() if name in self.names}
+        try:
+            return plain(self._program.execute(_engine().Context(variables=used, functions=offered)))
+        except KeyError as error:
+            raise EvaluationError(f"no such key: {error.args[0] if error.args else ''}") from None
+        except ZeroDivisionError:
+            raise EvaluationError("division by zero") from None
+        except IndexError as error:
+            raise EvaluationError(str(error)) from None
+        except TypeError:
+            raise EvaluationError("no such overload") from None
+        except (ValueError, RuntimeError, OverflowError) as error:
+            raise EvaluationError(_reason(str(error))) from None
+
+
+def optional_of(value: Any, *, present: bool) -> Any:
+    """An optional value for an expression to look into."""
+    optional = _engine().OptionalValue
+    return optional.of(value) if present else optional.none()
+
+
+def plain(value: Any) -> Any:
+    """An optional value as what it holds, or None."""
+    if isinstance(value, _engine().OptionalValue):
+        return value.value() if value.has_value() else None
+    return value
+
+
+def _reason(text: str) -> str:
+    """What one of our functions said, without the package's words around it."""
+    _, mark, inner = text.partition("Python function call failed: ")
+    if mark:
+        text = inner.partition(": ")[2] or inner
+    return text.removesuffix(". Check function arguments and their types.")
+
+
+@lru_cache(maxsize=4096)
+def compile_expression(expression: str, names: frozenset[str]) -> Program:
+    """Compile an expression that may use these variables. Raises CompilationError."""
+    try:
+        rewritten = rewrite(expression)
+        program = _engine().compile(rewritten.text)
+    except ValueError as error:
+        text = str(error)
+        start = text.find("ERROR: ")
+        raise CompilationError(text[start:] if start >= 0 else f"ERROR: <input>:1:1: {text}") from None
+    unknown = sorted(rewritten.names - names) + sorted(rewritten.functions - KNOWN - _functions().keys())
+    if unknown:
+        at = expression.find(unknown[0]) + 1
+        raise CompilationError(
+            f"ERROR: <input>:1:{at}: undeclared reference to '{unknown[0]}' (in container '')\n"
+            f" | {expression}\n | {'.' * (at - 1)}^"
+        )
+    return Program(expression, program, frozenset(rewritten.names))

@@ -1,0 +1,286 @@
+"""ValidatingAdmissionPolicy and MutatingAdmissionPolicy (KEP-3488, KEP-3962): admission by CEL, without webhooks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery import apply_merge, patch, resources, schema
+from apimachinery.cel.expressions import of_policy
+from apimachinery.errors import StatusError
+from apimachinery.resources import Resource
+from apiserver.admission import cel_authorizer, match_conditions, webhook_review, webhook_rules
+from apiserver.admission.plugin import NAMESPACES, Plugin, Step, forbid
+from apiserver.admission.policy_params import ParamMissing, params_of
+from apiserver.admission.webhook_rules import EXEMPT
+from apiserver.authz import Authorizer
+from apiserver.registry.registries import Registries
+from apiserver.request import AdmissionRequest
+
+Object = dict[str, Any]
+Conditions = Callable[[Sequence[Object], AdmissionRequest, Object], bool]
+
+_GROUP = "admissionregistration.k8s.io"
+_CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A policy as a binding uses it, with one of its params."""
+
+    policy: Object
+    binding: Object
+    params: Object | None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.policy["metadata"]["name"], self.binding["metadata"]["name"]
+
+
+class Evaluation:
+    """Evaluates a policy's expressions for a request. Raises ValueError where one fails."""
+
+    def __init__(
+        self, use: Use, request: AdmissionRequest, seen: Object, functions: Mapping[str, Callable[..., Any]]
+    ) -> None:
+        self._spec = use.policy["spec"]
+        self._known = of_policy(self._spec)
+        self._functions = functions
+        self._seen = dict(seen)
+        if use.params is not None or self._spec.get("paramKind") is not None:
+            self._seen["params"] = use.params
+        self._seen["variables"] = {}
+        for variable in self._spec.get("variables") or ():
+            self._seen["variables"][variable["name"]] = self(variable["expression"])
+
+    def __call__(self, expression: str) -> Any:
+        from apimachinery.cel.program import compile_expression
+
+        try:
+            program = compile_expression(expression.strip(), self._known)
+            return program.evaluate(self._seen, self._functions)
+        except ValueError as error:
+            raise ValueError(f"expression '{expression.strip()}' resulted in error: {error}") from None
+
+
+class _Policies(Plugin):
+    policies: Resource
+    bindings: Resource
+
+    def __init__(self, registries: Registries, authorizer: Authorizer, conditions: Conditions) -> None:
+        self._registries = registries
+        self._authorizer = authorizer
+        self._conditions = conditions
+
+    def _bound(self, request: AdmissionRequest) -> list[tuple[Object, Object]]:
+        """The (policy, binding) pairs a request concerns."""
+        resource = request.resource
+        if (resource.group, resource.plural) in EXEMPT:
+            return []
+        found: list[tuple[Object, Object]] = []
+        policies: dict[str, Object] | None = None
+        for binding in self._registries.list(self.bindings):
+            if policies is None:
+                policies = {
+                    policy["metadata"]["name"]: policy for policy in self._registries.list(self.policies)
+                }
+            policy = policies.get(binding["spec"].get("policyName"))
+            if (
+                policy is not None
+                and self._matches(policy["spec"].get("matchConstraints"), request)
+                and self._matches(binding["spec"].get("matchResources"), request)
+            ):
+                found.append((policy, binding))
+        return found
+
+    def _matches(self, match: Object | None, request: AdmissionRequest) -> bool:
+        """Whether MatchResources take a request; without rules they take every resource."""
+        if match is None:
+            return True
+        rules = match.get("resourceRules")
+        if rules and not any(self._rule(rule, request, match) for rule in rules):
+            return False
+        if any(self._rule(rule, request, match) for rule in match.get("excludeResourceRules") or ()):
+            return False
+        selector = match.get("namespaceSelector")
+        resource = request.resource
+        if selector:
+            if resource.plural == "namespaces" and not resource.group:
+                if not webhook_rules.selects_object(selector, request.object or request.old_object):
+                    return False
+            elif resource.namespaced:
+                labels = (self._namespace(request) or {}).get("metadata", {}).get("labels")
+                if not webhook_rules.selects(selector, labels):
+                    return False
+        return webhook_rules.selects_object(match.get("objectSelector"), request.object, request.old_object)
+
+    def _rule(self, rule: Object, request: AdmissionRequest, match: Object) -> bool:
+        named = rule.get("resourceNames")
+        if named and request.name not in named:
+            return False
+        versions = [request.resource]
+        if match.get("matchPolicy") != "Exact":
+            versions += self._registries.versions(request.resource)
+        return any(
+            webhook_rules.matches_rule(
+                rule, request.operation, version, request.subresource, namespaced=version.namespaced
+            )
+            for version in versions
+        )
+
+    def _namespace(self, request: AdmissionRequest) -> Object | None:
+        if not request.namespace:
+            return None
+        return self._registries.get(NAMESPACES, "", request.namespace)
+
+    def _evaluations(
+        self, pairs: list[tuple[Object, Object]], request: AdmissionRequest
+    ) -> Iterator[tuple[Use, Evaluation | ValueError]]:
+        """What there is to evaluate, one after the other: each policy with each of its params."""
+        attributes = webhook_review.attributes(request)
+        functions = cel_authorizer.functions(self._authorizer, request.user)
+        for policy, binding in pairs:
+            conditions = policy["spec"].get("matchConditions")
+            try:
+                if conditions and not self._conditions(conditions, request, attributes):
+                    continue
+                for params in params_of(self._registries, policy, binding, request.namespace):
+                    use = Use(policy, binding, params)
+                    seen = {
+                        **match_conditions.variables(request, attributes),
+                        "namespaceObject": self._namespace(request),
+                    }
+                    try:
+                        yield use, Evaluation(use, request, seen, functions)
+                    except ValueError as error:
+                        yield use, error
+            except ParamMissing as error:
+                yield Use(policy, binding, None), ValueError(str(error))
+            except ValueError as error:
+                yield Use(policy, binding, None), error
+
+    @staticmethod
+    def _tolerates(use: Use) -> bool:
+        return bool(use.policy["spec"].get("failurePolicy") == "Ignore")
+
+
+class ValidatingAdmissionPolicy(_Policies):
+    name = "ValidatingAdmissionPolicy"
+    policies = resources.get("validatingadmissionpolicies", _GROUP)
+    bindings = resources.get("validatingadmissionpolicybindings", _GROUP)
+
+    def validator(self, operation: str, resource: Resource, subresource: str) -> Step | None:
+        return self._check
+
+    def _check(self, request: AdmissionRequest) -> None:
+        pairs = self._bound(request)
+        for use, evaluation in self._evaluations(pairs, request) if pairs else ():
+            if isinstance(evaluation, ValueError):
+                if not self._tolerates(use):
+                    self._act(use, request, str(evaluation), "")
+                continue
+            for validation in use.policy["spec"].get("validations") or ():
+                self._validate(use, evaluation, validation, request)
+
+    def _validate(
+        self, use: Use, evaluation: Evaluation, validation: Object, request: AdmissionRequest
+    ) -> None:
+        try:
+            if evaluation(validation["expression"]) is True:
+                return
+            message = _message(evaluation, validation)
+        except ValueError as error:
+            if self._tolerates(use):
+                return
+            message = str(error)
+        self._act(use, request, message, validation.get("reason") or "")
+
+    def _act(self, use: Use, request: AdmissionRequest, message: str, reason: str) -> None:
+        """Refuse or warn, as the binding says."""
+        policy, binding = use.names
+        actions = use.binding["spec"].get("validationActions") or ()
+        if "Warn" in actions:
+            request.warnings.append(
+                f"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}': {message}"
+            )
+        if "Deny" in actions:
+            text = f"ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {message}"
+            raise _refusal(request, text, reason or "Invalid")
+
+
+def _message(evaluation: Evaluation, validation: Object) -> str:
+    if validation.get("messageExpression"):
+        try:
+            found = evaluation(validation["messageExpression"])
+        except ValueError:
+            found = None
+        if isinstance(found, str) and found.strip() and "\n" not in found:
+            return found.strip()
+    return (
+        str(validation.get("message") or "").strip()
+        or f"failed expression: {validation['expression'].strip()}"
+    )
+
+
+def _refusal(request: AdmissionRequest, message: str, reason: str) -> StatusError:
+    error = forbid(request, message)
+    error.reason = reason
+    error.code = _CODES.get(reason, 422)
+    error.details = {**(error.details or {}), "causes": [{"message": message}]}
+    return error
+
+
+class MutatingAdmissionPolicy(_Policies):
+    name = "MutatingAdmissionPolicy"
+    policies = resources.get("mutatingadmissionpolicies", _GROUP)
+    bindings = resources.get("mutatingadmissionpolicybindings", _GROUP)
+
+    def mutator(self, operation: str, resource: Resource, subresource: str) -> Step | None:
+        return self._change if operation in ("CREATE", "UPDATE") else None
+
+    def _change(self, request: AdmissionRequest) -> Awaitable[None] | None:
+        pairs = self._bound(request)
+        if not pairs or request.object is None:
+            return None
+        before = copy.deepcopy(request.object)
+        self._run(pairs, request)
+        again = [pair for pair in pairs if pair[0]["spec"].get("reinvocationPolicy") == "IfNeeded"]
+        if request.object != before:
+            request.mutated = True
+            self._run(again, request)
+        return None
+
+    def _run(self, pairs: list[tuple[Object, Object]], request: AdmissionRequest) -> None:
+        for pair in pairs:
+            for use, evaluation in self._evaluations([pair], request):
+                try:
+                    if isinstance(evaluation, ValueError):
+                        raise evaluation
+                    self._mutate(use, evaluation, request)
+                except (ValueError, StatusError) as error:
+                    if not self._tolerates(use):
+                        policy, binding = use.names
+                        text = f"policy '{policy}' with binding '{binding}' denied request: {error}"
+                        raise _refusal(request, text, "Invalid") from None
+
+    def _mutate(self, use: Use, evaluation: Evaluation, request: AdmissionRequest) -> None:
+        obj = request.object
+        assert obj is not None
+        for mutation in use.policy["spec"].get("mutations") or ():
+            if mutation.get("patchType") == "JSONPatch":
+                operations = evaluation(mutation["jsonPatch"]["expression"])
+                changed = patch.json_patch(obj, operations)
+            else:
+                applied = evaluation(mutation["applyConfiguration"]["expression"])
+                if not isinstance(applied, dict):
+                    raise ValueError("the expression must evaluate to an object")
+                stated = {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **applied}
+                changed = apply_merge.merge(obj, stated, self._schema(request.resource))
+            obj.clear()
+            obj.update(changed)
+
+    def _schema(self, resource: Resource) -> schema.Schema:
+        view = self._registries.view(resource.group, resource.version, resource.plural)
+        return view.schema if view is not None else schema.for_resource(resource)
