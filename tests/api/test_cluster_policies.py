@@ -26,6 +26,7 @@ SERVICES = resources.get("services")
 ENDPOINTS = resources.get("endpoints")
 SLICES = resources.get("endpointslices", "discovery.k8s.io")
 CLAIMS = resources.get("persistentvolumeclaims")
+BUDGETS = resources.get("poddisruptionbudgets", "policy")
 CLUSTER_ROLES = resources.get("clusterroles", "rbac.authorization.k8s.io")
 REQUESTS = resources.get("certificatesigningrequests", "certificates.k8s.io")
 
@@ -222,3 +223,37 @@ async def test_endpoints_made_by_hand_are_mirrored(here: Playground) -> None:
     await eventually(lambda: shown("10.2.3.4"))
     await here.client.delete(ENDPOINTS, "db", here.namespace)
     await eventually(lambda: shown())
+
+
+async def test_a_budget_blocks_an_eviction_until_it_allows_one(here: Playground) -> None:
+    await here.deploy(replicas=1)
+    await here.rolled_out()
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    await here.create_object(BUDGETS, {"metadata": {"name": "web"}, "spec": spec})
+
+    async def allowed(number: int) -> None:
+        status = (await here.get(BUDGETS, "web"))["status"]
+        assert status["observedGeneration"] == (1 if number == 0 else 2)
+        shown = [
+            status[k] for k in ("disruptionsAllowed", "currentHealthy", "expectedPods", "desiredHealthy")
+        ]
+        assert shown == [number, 1, 1, 1 - number]
+        condition = meta.condition({"status": status}, "DisruptionAllowed")
+        assert condition is not None and condition["status"] == ("True" if number else "False")
+
+    await eventually(lambda: allowed(0))
+    (only,) = await here.list(PODS)
+    name = only["metadata"]["name"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    with pytest.raises(StatusError) as refused:
+        await here.client.create(PODS, eviction, here.namespace, name=name, subresource="eviction")
+    assert refused.value.code == 429
+    await here.patch(BUDGETS, "web", {"spec": {"minAvailable": 0}})
+    await eventually(lambda: allowed(1))
+    await here.client.create(PODS, eviction, here.namespace, name=name, subresource="eviction")
+
+    async def replaced() -> None:
+        names = [each["metadata"]["name"] for each in await here.list(PODS)]
+        assert len(names) == 1 and name not in names
+
+    await eventually(replaced)
