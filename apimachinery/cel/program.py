@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any
 
-from apimachinery.cel.rewrite import OPTIONAL_FIELD, rewrite
+from apimachinery.cel.rewrite import OPTIONAL_FIELD, OURS, rewrite
 
 Function = Callable[..., Any]
 #: What the evaluating package has itself, beyond our library.
@@ -73,7 +73,8 @@ def _functions() -> dict[str, Function]:
         found = problems(named, text)
         return optional.of(found) if found else optional.none()
 
-    return {**FUNCTIONS, OPTIONAL_FIELD: field, "validate": validate}
+    ours = {OURS[name]: FUNCTIONS[name] for name in OURS}
+    return {**FUNCTIONS, **ours, OPTIONAL_FIELD: field, "validate": validate}
 
 
 class Program:

@@ -27,6 +27,8 @@ _WORD_LIST = (
 _WORDS = frozenset(_WORD_LIST.split())
 _WORD_KINDS = ("ident", "number", "string")
 OPTIONAL_FIELD = "optionalField_"
+#: Functions the package has too, otherwise than we want them: its sizes of strings are in bytes.
+OURS = {name: f"{name}_" for name in ("bool", "matches", "max", "min", "size", "string")}
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class _Rewriter:
             return at + 2, optional
         self._result.functions.add(name)
         close = self._close(at + 2, "(")
-        out.append(f".{name}({self._arguments(name, at + 3, close, bound)})")
+        out.append(f".{OURS.get(name, name)}({self._arguments(name, at + 3, close, bound)})")
         return close + 1, False
 
     def _arguments(self, name: str, at: int, end: int, bound: frozenset[str]) -> str:
@@ -129,6 +131,7 @@ class _Rewriter:
             return at + 3
         if following == "(":
             self._result.functions.add(name)
+            name = OURS.get(name, name)
         elif name not in bound and name not in _WORDS:
             self._result.names.add(name)
         out.append(f" {name} " if name == "in" else name)
