@@ -9,6 +9,7 @@ as evaluating.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from importlib.machinery import PathFinder
@@ -48,6 +49,8 @@ def _engine() -> Any:
         raise ImportError("the package common-expression-language is not installed")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
+    # It warns of every function that raises; whoever evaluates is told anyway.
+    logging.getLogger("cel").setLevel(logging.CRITICAL)
     return module
 
 
@@ -80,17 +83,22 @@ def _functions() -> dict[str, Function]:
 class Program:
     """A compiled expression."""
 
-    __slots__ = ("_program", "expression", "names")
+    __slots__ = ("_calls", "_functions", "_program", "expression", "names")
 
-    def __init__(self, expression: str, program: Any, names: frozenset[str]) -> None:
+    def __init__(self, expression: str, program: Any, names: frozenset[str], calls: set[str]) -> None:
         self.expression = expression
         #: The variables it uses.
         self.names = names
         self._program = program
+        # Handing over all of the library would cost more than most evaluations.
+        self._calls = {OURS.get(name, name) for name in calls} | {OPTIONAL_FIELD}
+        self._functions = {name: call for name, call in _functions().items() if name in self._calls}
 
     def evaluate(self, variables: Mapping[str, Any], functions: Mapping[str, Function] | None = None) -> Any:
         """The value as plain Python. Raises EvaluationError."""
-        offered = {**_functions(), **functions} if functions else _functions()
+        offered = self._functions
+        if functions:
+            offered = {**offered, **{name: functions[name] for name in functions if name in self._calls}}
         used = {name: value for name, value in variables.items() if name in self.names}
         try:
             return plain(self._program.execute(_engine().Context(variables=used, functions=offered)))
@@ -144,4 +152,4 @@ def compile_expression(expression: str, names: frozenset[str]) -> Program:
             f"ERROR: <input>:1:{at}: undeclared reference to '{unknown[0]}' (in container '')\n"
             f" | {expression}\n | {'.' * (at - 1)}^"
         )
-    return Program(expression, program, frozenset(rewritten.names))
+    return Program(expression, program, frozenset(rewritten.names), rewritten.functions)
