@@ -33,6 +33,9 @@ class ControllerManagerConfig(ComponentConfig):
     cluster_signing_duration: int = Field(
         365 * 24 * 3600, ge=600, description="longest life of a signed certificate, in seconds"
     )
+    horizontal_pod_autoscaler_sync_period: float = Field(
+        15.0, gt=0, description="seconds between two looks at an autoscaler's metrics"
+    )
     leader_elect: bool = Field(
         False, description="act only while holding the lease kube-system/kube-controller-manager"
     )

@@ -34,6 +34,7 @@ CONTROLLERS: dict[str, str] = {
     "cronjob-controller": "cronjob:CronJobController",
     "ttl-after-finished-controller": "cronjob:TTLAfterFinishedController",
     "disruption-controller": "disruption:DisruptionController",
+    "horizontal-pod-autoscaler-controller": "autoscaling:HorizontalPodAutoscalerController",
     "persistentvolume-binder-controller": "volumes:PersistentVolumeBinder",
     "persistentvolumeclaim-protection-controller": "volumeprotection:ClaimProtectionController",
     "persistentvolume-protection-controller": "volumeprotection:VolumeProtectionController",
