@@ -37,6 +37,9 @@ class ServerConfig(ComponentConfig):
     service_account_issuer: str = Field(
         "https://kubernetes.default.svc.cluster.local", description="issuer of service account tokens"
     )
+    enable_admission_plugins: tuple[str, ...] = Field(
+        (), description="admission plugin to run that is off by default (StorageObjectInUseProtection)"
+    )
     disable_admission_plugins: tuple[str, ...] = Field((), description="admission plugin to leave out")
     max_requests_inflight: int = Field(400, ge=1, description="reading requests served at one time")
     max_mutating_requests_inflight: int = Field(200, ge=1, description="writing requests served at one time")

@@ -97,6 +97,7 @@ class ApiServer:
             backend.identity.suffix,
             fresh=lambda resource: cachers[resource].fresh(),
             dynamic=dynamic.plugins(registries, authorizer, webhooks, backend.identity.uid),
+            enabled=config.enable_admission_plugins,
             disabled=config.disable_admission_plugins,
         )
         metrics = RequestMetrics()

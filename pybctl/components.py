@@ -73,6 +73,8 @@ def _apiserver(home: ClusterHome, spec: ClusterSpec) -> list[str]:
         "--bind-address=127.0.0.1",
         f"--storage={spec.storage}",
         f"--service-cidr={spec.service_cidr}",
+        # The controllers that take its finalizers off run in every such cluster.
+        "--enable-admission-plugins=StorageObjectInUseProtection",
         *(f"--etcd-servers={url}" for url in spec.etcd_servers),
         *(f"--tls-san={name}" for name in _server_names(spec)),
     ]

@@ -94,3 +94,9 @@ def test_an_ephemeral_volume_goes_with_its_pod(cluster: LocalCluster, namespace:
     cluster.core.delete_namespaced_pod("worker", namespace)
     until(lambda: is_gone(cluster, bound.spec.volume_name), 60, "the volume is gone")
     assert not directory.exists()
+
+
+def test_claims_are_protected_from_the_start(cluster: LocalCluster, namespace: str) -> None:
+    cluster.apply(claim(namespace, "fresh"))
+    found = cluster.core.read_namespaced_persistent_volume_claim("fresh", namespace)
+    assert found.metadata.finalizers == ["kubernetes.io/pvc-protection"]
