@@ -117,6 +117,11 @@ def _body(place: _Place, verb: str) -> str:
     return _META + "DeleteOptions" if verb.startswith("delete") else place.definition
 
 
+def _patches(resource: Resource) -> tuple[str, ...]:
+    """The patches a resource takes. Clients look here before they send a strategic one."""
+    return tuple(t for t in _PATCHES if "strategic" not in t) if resource.custom else _PATCHES
+
+
 def _answer(place: _Place, verb: str) -> str:
     if verb == "list":
         return place.listed
@@ -145,9 +150,7 @@ def v3(resource: Resource, definition: str) -> Object:
         ]
         if verb in _BODIES and place.definition:
             body = {"schema": _schema("#/components/schemas/", _body(place, verb))}
-            types: tuple[str, ...] = _PATCHES if verb == "patch" else ("*/*",)
-            if verb == "patch" and resource.custom:
-                types = tuple(t for t in _PATCHES if "strategic" not in t)
+            types = _patches(resource) if verb == "patch" else ("*/*",)
             operation["requestBody"] = {"content": dict.fromkeys(types, body)}
             if not verb.startswith("delete"):
                 operation["requestBody"]["required"] = True
@@ -168,7 +171,7 @@ def v2(resource: Resource, definition: str) -> Object:
         if parameters:
             item["parameters"] = parameters
         operation = _operation(place, verb, everywhere)
-        operation["consumes"] = list(_PATCHES) if verb == "patch" else ["*/*"]
+        operation["consumes"] = list(_patches(resource)) if verb == "patch" else ["*/*"]
         operation["produces"] = [_JSON, _YAML]
         operation["schemes"] = ["https"]
         operation["parameters"] = [
