@@ -13,6 +13,11 @@ from apimachinery import names, quantity
 
 Object = dict[str, Any]
 
+#: Resources (group, version, plural) for which every request is answered with a warning.
+DEPRECATED: Mapping[tuple[str, str, str], str] = {
+    ("", "v1", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+    ("", "v1", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
 _NODE_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
     "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from apimachinery import decode, errors, meta, resources, schema
 from apimachinery.resources import Resource
+from apimachinery.warnings import DEPRECATED
 from apiserver import negotiation, options, pki_files, respond, scale_handlers
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
@@ -109,7 +110,7 @@ def install(
         request: web.BaseRequest, info: RequestInfo, resource: Resource, user: User, media: Media
     ) -> web.StreamResponse:
         condition = {"type": "Healthy", "status": "True", "message": "ok"}
-        items = [
+        items: list[Object] = [
             {
                 "kind": "ComponentStatus",
                 "apiVersion": "v1",
@@ -122,9 +123,16 @@ def install(
             found = [item for item in items if item["metadata"] == {"name": info.name}]
             if not found:
                 raise errors.not_found("componentstatuses", info.name)
-            return respond.plain_object(found[0], media)
-        body = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items}
-        return respond.plain_object(body, media)
+            items, body = found, found[0]
+        else:
+            body = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items}
+        if media.kind == "Table":
+            from apiserver.tables import table  # loaded with the first table
+
+            body = table(resource, items, version=media.version, revision="")
+        response = respond.plain_object(body, media)
+        respond.warnings(response, [DEPRECATED["", "v1", "componentstatuses"]])
+        return response
 
     dispatcher.virtual["", "componentstatuses"] = components
 

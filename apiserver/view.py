@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from apimachinery import schema
+from apimachinery import schema, warnings
 from apimachinery.resources import Resource
 from apiserver.entry import Entry
 from apiserver.registry import conversion, scale
@@ -30,7 +30,7 @@ class View:
         self.identity = converters is None
         #: Whether what is shown has to be `fetched` first. `warning`: what whoever uses this version is told.
         self.remote = False
-        self.warning = ""
+        self.warning = warnings.DEPRECATED.get((resource.group, resource.version, resource.plural), "")
         self._to, self._from = converters or (_same, _same)
         self._schema: schema.Schema | None = None
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .kubectls import Kubectl
+from .kubectls import Kubectl, columns
 
 POD = (
     "apiVersion: v1\nkind: Pod\nmetadata: {{name: b}}\nspec: {{containers: [{{name: c, image: x{0}}}]{1}}}\n"
@@ -141,6 +141,18 @@ def test_warnings(kubectl: Kubectl) -> None:
         "Warning: spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated"
     )
     assert kubectl.run("label", "deploy", "web", "a=b").err == ""
+
+
+def test_deprecated_kinds(kubectl: Kubectl) -> None:
+    done = kubectl.run("get", "componentstatuses")
+    assert done.err == "Warning: v1 ComponentStatus is deprecated in v1.19+\n"
+    assert columns(done.out)[0] == ["NAME", "STATUS", "MESSAGE", "ERROR"]
+    assert columns(done.out)[1] == ["etcd-0", "Healthy", "ok"]
+    one = kubectl.run("get", "cs", "etcd-0", "-o", "name")
+    assert one.out == "componentstatus/etcd-0\n"
+    warning = "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n"
+    assert kubectl.run("get", "endpoints", "--all-namespaces").err == warning
+    assert kubectl.run("get", "endpointslices", "--all-namespaces").err == ""
 
 
 def test_what_may_not_change(kubectl: Kubectl) -> None:
