@@ -252,6 +252,10 @@ class NodeAgent:
     def _on_node(self, old: Any, new: Any) -> None:
         if new is not None:
             self.local_volumes.on_node(new)
+            if nodestatus.is_ready(new) and not nodestatus.is_ready(old or {}):
+                # While it was not, the controller manager said of our pods that they are not ready.
+                for uid in self._workers:
+                    self.writer.mark(uid)
         cidr = new["spec"].get("podCIDR") if new is not None else None
         if not cidr or self.addresses.cidr:
             return
@@ -306,11 +310,14 @@ class NodeAgent:
         if worker is None:
             self._take_up(new)
             return
+        known, told = (((p.get("status") or {}).get("conditions")) for p in (worker.pod, new))
         labels_changed = any(
             worker.pod["metadata"].get(field) != new["metadata"].get(field)
             for field in ("labels", "annotations")
         )
         worker.update(new)
+        if told != known and nodestatus.is_ready(self._node() or {}):
+            self.writer.mark(worker.uid)  # by us, or by somebody who does not know
         if labels_changed:
             self.sources_changed(worker.uid)
 

@@ -168,6 +168,12 @@ def _conditions(findings: NodeFindings, old: Mapping[str, Any], now: float) -> l
     return result
 
 
+def is_ready(node: Mapping[str, Any]) -> bool:
+    """Whether the API's Node has it that the node is ready."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
 def same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two statuses differ in heartbeats only."""
 

@@ -141,3 +141,27 @@ async def test_an_image_that_is_missing(world: World) -> None:
             for s in world.status("noimage").get("containerStatuses") or ()
         )
     )
+
+
+async def test_a_pod_of_a_ready_node_is_as_ready_as_the_node_says(world: World) -> None:
+    await world.create("blamed")
+
+    def ready(status: str) -> bool:
+        conditions = world.status("blamed").get("conditions") or ()
+        return any(c["type"] == "Ready" and c["status"] == status for c in conditions)
+
+    await world.until(lambda: ready("True"))
+    untrue = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+    changed = await world.client.patch(
+        PODS,
+        "blamed",
+        {"status": {"conditions": [untrue]}},
+        "default",
+        kind="strategic",
+        subresource="status",
+    )
+    version = changed["metadata"]["resourceVersion"]
+    await world.until(lambda: world.pods.get("default", "blamed")["metadata"]["resourceVersion"] >= version)
+    await world.until(lambda: ready("True"))
+    reasons = [c.get("reason") for c in world.status("blamed")["conditions"] if c["type"] == "Ready"]
+    assert reasons == [None]
