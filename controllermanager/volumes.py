@@ -26,8 +26,9 @@ def _volume_of(claim: Object) -> Iterable[Hashable]:
     return (name,) if name else ()
 
 
-def _class(volume: Object) -> Iterable[Hashable]:
-    return (volumematch.class_of(volume),)
+def _free_class(volume: Object) -> Iterable[Hashable]:
+    """Index of volumes that no claim has, by class."""
+    return () if volume["spec"].get("claimRef") is not None else (volumematch.class_of(volume),)
 
 
 def _claim_of(volume: Object) -> Iterable[Hashable]:
@@ -58,7 +59,7 @@ class PersistentVolumeBinder(Controller):
         self._nodes = self.context.informer(NODES)
         self._claims.add_index("pending-class", _pending_class)
         self._claims.add_index("volume", _volume_of)
-        self._volumes.add_index("class", _class)
+        self._volumes.add_index("free-class", _free_class)
         self._volumes.add_index("claim", _claim_of)
         self._volumes.add_index("local-path-node", _node)
         self._pods.add_index("claim", by_claim)
@@ -127,7 +128,8 @@ class PersistentVolumeBinder(Controller):
         named = claim["spec"].get("volumeName")
         candidates: list[Object] = []
         if not named:
-            candidates = self._volumes.by_index("claim", key) + self._volumes.by_index("class", class_name)
+            free = self._volumes.by_index("free-class", class_name)
+            candidates = self._volumes.by_index("claim", key) + free
         snapshot = claimbinding.Snapshot(
             claim=claim,
             volumes=candidates,

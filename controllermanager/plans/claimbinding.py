@@ -35,7 +35,7 @@ _EXTERNAL = (
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`volumes` are those of the claim's class and those that name it; `named` the one it names itself.
+    """`volumes` are the free ones of the claim's class and those that name it; `named` the one it names itself.
 
     `default_class` is "" where there is none; `node` the one selected for its pod; `consumers` its pods that are
     not scheduled yet.
