@@ -139,7 +139,7 @@ def create(wish: Wish, step: Step, *, wait: bool = True) -> ClusterSpec:
     try:
         step("Making certificates")
         components.make_credentials(home, spec)
-        components.write_specifications(home, spec)
+        components.write_specifications(home, spec, followers=False)
         step("Starting the control plane")
         _start_supervisor(home)
         asyncio.run(_finish(home, spec, step, wait))
@@ -182,6 +182,8 @@ async def _finish(home: ClusterHome, spec: ClusterSpec, step: Step, wait: bool) 
     """Waits for the API server, gives it what a cluster needs, and waits for the nodes."""
     async with Client(Config.from_kubeconfig(home.admin_kubeconfig)) as client:
         await _until_ready(client, home)
+        components.write_specifications(home, spec, followers=True)
+        _signal_supervisor(home, signal.SIGHUP)
         await _bootstrap(client, spec)
         if wait:
             step(f"Waiting for {len(spec.nodes)} nodes")

@@ -127,9 +127,15 @@ def command_lines(home: ClusterHome, spec: ClusterSpec) -> dict[str, list[str]]:
     return lines
 
 
-def write_specifications(home: ClusterHome, spec: ClusterSpec) -> None:
+# They only follow the API: started when it answers, they leave the processor to what a node's readiness waits for.
+_FOLLOWERS = frozenset(("scheduler", "kubeproxyd"))
+
+
+def write_specifications(home: ClusterHome, spec: ClusterSpec, *, followers: bool) -> None:
+    """What the supervisor starts: the components that only follow the API, or the others."""
     for name, argv in command_lines(home, spec).items():
-        write_specification(home, name, argv, enabled=True)
+        if (name in _FOLLOWERS) == followers:
+            write_specification(home, name, argv, enabled=True)
 
 
 def write_specification(home: ClusterHome, name: str, argv: list[str], *, enabled: bool) -> None:
