@@ -18,6 +18,7 @@ import busyboximage
 import pytest
 from docker.api.client import APIClient
 from havoc import PREFIX, Killer, Writer, ports_of, say
+from leftovers import below, of_cluster
 from localcluster import LocalCluster, is_ready, restarts, until
 from test_pods_on_containers import SLEEP, container_id, deployment, shell
 
@@ -41,7 +42,7 @@ def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
     if os.environ.get("KEEP_CLUSTER"):
         return
     made.pybctl("cluster", "delete", made.name)
-    assert engine.containers(client, made.name) == []
+    assert of_cluster(client, made.name) + below(tmp_path) == []
     client.close()
 
 

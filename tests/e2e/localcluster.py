@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from kubernetes import client, config, dynamic
@@ -37,8 +37,12 @@ def until(condition: Callable[[], T], seconds: float = 60.0, what: str = "") -> 
 class LocalCluster:
     """`engine` is the URL of the Docker Engine it is on; empty means this machine's."""
 
+    made: ClassVar[set[str]] = set()  # the names of all on this machine's engine
+
     def __init__(self, name: str, directory: Path, engine: str = "") -> None:
         self.name = name
+        if not engine:
+            self.made.add(name)
         self.environment = {
             **os.environ,
             **({"DOCKER_HOST": engine} if engine else {}),
