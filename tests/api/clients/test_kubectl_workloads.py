@@ -197,3 +197,55 @@ def test_debug(kubectl: Kubectl) -> None:
     printed = kubectl("debug", "node/node-0", "--image=busybox")
     assert "Creating debugging pod node-debugger-node-0-" in printed
     assert kubectl.fails("top", "pods") == "error: Metrics API not available\n"
+
+
+SETS = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  replicas: 2
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {terminationGracePeriodSeconds: 0, containers: [{name: c, image: "x:1"}]}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {terminationGracePeriodSeconds: 0, containers: [{name: c, image: "x:1"}]}
+"""
+
+
+def test_rollouts_of_stateful_and_daemon_sets(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=SETS)
+
+    def rolled_out() -> None:
+        done = kubectl("rollout", "status", "sts/db", "--timeout=60s")
+        assert done.endswith("partitioned roll out complete: 2 new pods have been updated...\n")
+        done = kubectl("rollout", "status", "ds/agent", "--timeout=60s")
+        assert done.endswith('daemon set "agent" successfully rolled out\n')
+
+    rolled_out()
+    kubectl("set", "image", "sts/db", "ds/agent", "c=x:2")
+    rolled_out()
+    assert columns(kubectl("get", "sts", "-o", "wide"))[1][:2] == ["db", "2/2"]
+    assert columns(kubectl("get", "ds"))[0][1:6] == ["DESIRED", "CURRENT", "READY", "UP-TO-DATE", "AVAILABLE"]
+    for name in ("sts/db", "ds/agent"):
+        history = kubectl("rollout", "history", name).splitlines()
+        assert [line.split()[0] for line in history[2:] if line] == ["1", "2"]
+        assert "x:1" in kubectl("rollout", "history", name, "--revision=1")
+        assert kubectl("rollout", "undo", name).endswith(" rolled back\n")
+        told = kubectl.fails("rollout", "undo", name, "--to-revision=9")
+        assert told == "error: unable to find specified revision 9 in history\n"
+    rolled_out()
+    kubectl("rollout", "restart", "sts/db", "ds/agent")
+    rolled_out()
+    assert kubectl("get", "pods", "-l", "app=db", "-o", "name") == "pod/db-0\npod/db-1\n"
+    told = kubectl.fails("drain", "node-0", "--dry-run=server", "--pod-selector=app=agent")
+    assert "cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)" in told
