@@ -156,3 +156,10 @@ def measures(resource: Resource, hard: Set[str]) -> bool:
     if resource.kind == "PersistentVolumeClaim":
         return any(n == "requests.storage" or _CLASS_SUFFIX in n for n in hard)
     return False
+
+
+def custom_counts(hard: Set[str]) -> list[str]:
+    """The custom resources, such as `widgets.example.com`, that some of the names count."""
+    builtin = {r.qualified for r in resources.stored()}
+    named = (name.removeprefix("count/") for name in hard if name.startswith("count/"))
+    return sorted(name for name in named if name not in builtin)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ClassVar
 
-from apimachinery import quantities
+from apimachinery import quantities, quotausage
 from apimachinery.quantities import Quantities
 from apimachinery.quotausage import RESOURCE_QUOTAS
 from apimachinery.resources import Resource
@@ -16,6 +16,9 @@ from controllermanager.plans.views import MetaView, PodView
 from kubeclient import Informer
 
 _RESYNC = 300.0  # seconds
+_UNKNOWN = (
+    5.0  # seconds until a custom resource is looked for again that garbage collection has not found yet
+)
 _GATHER = 0.1  # seconds in which changes of a namespace are waited for, to be counted together
 # Kinds whose updates change what they count for; of the others only comings and goings do.
 _UPDATES_COUNT = {"Service", "PersistentVolumeClaim"}
@@ -56,7 +59,7 @@ class ResourceQuotaController(Controller):
 
     def _follow(self, resource: Resource) -> Informer:
         informer = self._followed.get(resource)
-        if informer is None:
+        if informer is None or self.context.informers.get(resource) is not informer:
             informer = self._followed[resource] = self.context.informer(resource, MetaView.of)
             informer.add_index("namespace", _by_namespace)
             informer.add_handler(self._usage_changed(resource))
@@ -82,8 +85,23 @@ class ResourceQuotaController(Controller):
         used: Quantities = {}
         for resource in plans.measured(quota):
             used = quantities.add(used, await self._usage(resource, quota, key[0]))
-        delay = await self.executor.run(plans.plan(quota, used, quiet))
-        return _RESYNC if delay is None else delay
+        custom, all_known = await self._custom_usage(quota, key[0])
+        delay = await self.executor.run(plans.plan(quota, used | custom, quiet))
+        return delay if delay is not None else _RESYNC if all_known else _UNKNOWN
+
+    async def _custom_usage(self, quota: dict[str, Any], namespace: str) -> tuple[Quantities, bool]:
+        """What custom resources count for, and whether each was known; of others the old figure stands."""
+        old = quantities.parse((quota.get("status") or {}).get("used"))
+        known = {r.qualified: r for r in self.context.informers if r.custom}
+        used: Quantities = {}
+        all_known = True
+        for name in quotausage.custom_counts(set(plans.hard(quota))):
+            if name in known:
+                used |= await self._usage(known[name], quota, namespace)
+            else:
+                all_known = False
+                used[f"count/{name}"] = old.get(f"count/{name}", quotausage.ZERO)
+        return used, all_known
 
     async def _usage(self, resource: Resource, quota: dict[str, Any], namespace: str) -> Quantities:
         informer = self._follow(resource)

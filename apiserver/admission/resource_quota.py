@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from apimachinery import quantities
+from apimachinery import quantities, quotausage
 from apimachinery.errors import StatusError
 from apimachinery.quantities import Quantities
 from apimachinery.quotausage import RESOURCE_QUOTAS, ZERO
@@ -197,8 +197,11 @@ class _Ledger:
         self.changed = True
 
     def recount(self, used: Quantities) -> None:
-        self.changed = self.changed or used != self.used or not self.known
-        self.used = {name: used.get(name, ZERO) for name in self.hard}
+        # Custom resources are counted by the controller alone: what it wrote, and charges since, stand.
+        kept = {f"count/{name}" for name in quotausage.custom_counts(set(self.hard))}
+        counted = {name: (self.used if name in kept else used).get(name, ZERO) for name in self.hard}
+        self.changed = self.changed or counted != self.used or not self.known
+        self.used = counted
         self.known = True
 
     def updated(self) -> Object:

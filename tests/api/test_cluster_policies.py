@@ -27,6 +27,7 @@ ENDPOINTS = resources.get("endpoints")
 SLICES = resources.get("endpointslices", "discovery.k8s.io")
 CLAIMS = resources.get("persistentvolumeclaims")
 BUDGETS = resources.get("poddisruptionbudgets", "policy")
+CRDS = resources.get("customresourcedefinitions", "apiextensions.k8s.io")
 CLUSTER_ROLES = resources.get("clusterroles", "rbac.authorization.k8s.io")
 REQUESTS = resources.get("certificatesigningrequests", "certificates.k8s.io")
 
@@ -257,3 +258,32 @@ async def test_a_budget_blocks_an_eviction_until_it_allows_one(here: Playground)
         assert len(names) == 1 and name not in names
 
     await eventually(replaced)
+
+
+async def test_custom_resources_count_too(here: Playground) -> None:
+    group = f"{here.namespace}.example.com"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "widgets", "kind": "Widget"}
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    await here.client.create(CRDS, {"metadata": {"name": f"widgets.{group}"}, "spec": spec})
+    hard = {f"count/widgets.{group}": "2"}
+    await here.create_object(QUOTAS, {"metadata": {"name": "widgets"}, "spec": {"hard": hard}})
+    path = f"/apis/{group}/v1/namespaces/{here.namespace}/widgets"
+
+    async def make(name: str) -> None:
+        body = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": name}}
+        await here.client.request("POST", path, body=body)
+
+    async def counted(number: str) -> None:
+        assert (await here.get(QUOTAS, "widgets"))["status"]["used"] == {f"count/widgets.{group}": number}
+
+    await eventually(lambda: make("a"))
+    await eventually(lambda: counted("1"))
+    await make("b")
+    with pytest.raises(StatusError, match="exceeded quota: widgets"):
+        await make("c")
+    await here.client.request("DELETE", f"{path}/a")
+    await eventually(lambda: counted("1"))
+    await make("c")
+    await eventually(lambda: counted("2"))
