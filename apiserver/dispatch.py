@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -24,6 +25,9 @@ from apiserver.request import Attributes, User
 from apiserver.requestinfo import RequestInfo
 from apiserver.storage.interface import StorageError
 from apiserver.view import View
+
+if TYPE_CHECKING:
+    from apiserver.aggregation.aggregator import Aggregator
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +75,7 @@ class Dispatcher:
         self.subresources: dict[tuple[tuple[str, str], str, str], Handler] = {}
         self.virtual: dict[tuple[str, str], Virtual] = {}
         self.plain: dict[str, Plain] = {}
+        self.aggregator: Aggregator | None = None
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         started = time.perf_counter()
@@ -161,6 +166,8 @@ class Dispatcher:
         self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media
     ) -> web.StreamResponse:
         if not info.plural:
+            if self.aggregator is not None and self.aggregator.remote(info.group, info.version):
+                return await self.aggregator.serve(request, info.group, info.version, user)
             handler = self.plain.get(info.path.split("/", 2)[1])
             if handler is None:
                 raise errors.path_not_found()
@@ -205,6 +212,8 @@ class Dispatcher:
     async def _virtual(
         self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media
     ) -> web.StreamResponse:
+        if self.aggregator is not None and self.aggregator.remote(info.group, info.version):
+            return await self.aggregator.serve(request, info.group, info.version, user)
         resource = resources.by_plural(info.group, info.version, info.plural)
         handler = self.virtual.get((info.group, info.plural))
         if resource is None or handler is None or info.prefix != ("apis" if resource.group else "api"):

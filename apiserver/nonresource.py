@@ -149,7 +149,8 @@ def install(
             documents.append(Documents(list(resources.BUILTIN), address))
         if described_at != registries.generation:
             described_at = registries.generation
-            documents[0].update([*resources.BUILTIN, *registries.custom()], registries.custom_schemas)
+            added = [*registries.custom(), *registries.aggregated]
+            documents[0].update([*resources.BUILTIN, *added], registries.custom_schemas)
         return documents[0]
 
     async def discovery(

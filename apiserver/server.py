@@ -17,6 +17,8 @@ from apimachinery import resources
 from apimachinery.errors import StatusError
 from apiserver import admission, bootstrap, nonresource, pki_files, subresources
 from apiserver.admission import dynamic
+from apiserver.aggregation.aggregator import Aggregator
+from apiserver.aggregation.backend import Backends
 from apiserver.authn import Authenticator
 from apiserver.authz import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Authorizer
 from apiserver.cacher import Cachers
@@ -123,6 +125,10 @@ class ApiServer:
         await bootstrap.objects(registries)
         custom = CustomResources(registries, dispatcher, asking(webhooks, backend.identity.uid))
         await custom.start()
+        backends = Backends(registries, certificates)
+        self._running.push_async_callback(backends.close)
+        dispatcher.aggregator = Aggregator(registries, backends, certificates.ca_file)
+        await dispatcher.aggregator.start()
         service = KubernetesService(registries, _advertised(config), self.port)
         await service.start()
         background = Background()
@@ -131,6 +137,7 @@ class ApiServer:
         background.start(service.run())
         background.start(_repair(registries))
         background.start(custom.run())
+        background.start(dispatcher.aggregator.run())
         # What is pushed last is stopped first: no more requests, then their watches end, then the rest.
         self._running.push_async_callback(background.stop)
         self._running.push_async_callback(custom.stop)

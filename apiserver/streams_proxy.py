@@ -20,7 +20,7 @@ PODS = resources.get("pods")
 SERVICES = resources.get("services")
 ENDPOINT_SLICES = resources.get("endpointslices", "discovery.k8s.io")
 NODES = resources.get("nodes")
-_HOP_BY_HOP = frozenset({
+HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
     "upgrade", "host", "content-length", "authorization", "cookie", "accept-encoding",
 })  # fmt: skip
@@ -119,15 +119,15 @@ class Proxy:
         url = URL(f"{scheme}://{authority}{':' + port if port else ''}{rest}", encoded=True)
         headers: CIMultiDict[str] = CIMultiDict()
         for key, value in request.headers.items():
-            if key.lower() not in _HOP_BY_HOP and not key.lower().startswith("impersonate-"):
+            if key.lower() not in HOP_BY_HOP and not key.lower().startswith("impersonate-"):
                 headers.add(key, value)
         headers["X-Forwarded-Uri"] = request.raw_path.partition("?")[0]
-        body = _chunks(request) if request.body_exists else None
+        body = chunks(request) if request.body_exists else None
         try:
             async with self._session.request(
                 request.method, url, headers=headers, data=body, allow_redirects=False
             ) as answer:
-                return await _relay(request, answer)
+                return await relay(request, answer)
         except (ClientError, TimeoutError, OSError) as err:
             if isinstance(err, ConnectionError) and request.transport is None:
                 raise
@@ -136,15 +136,17 @@ class Proxy:
             ) from err
 
 
-async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
+async def chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """The body of a request as it comes."""
     async for chunk in request.content.iter_chunked(_CHUNK):
         yield chunk
 
 
-async def _relay(request: web.BaseRequest, answer: Any) -> web.StreamResponse:
+async def relay(request: web.BaseRequest, answer: Any) -> web.StreamResponse:
+    """Another server's answer as the answer of this one, as it comes."""
     response = web.StreamResponse(status=answer.status, reason=answer.reason)
     for key, value in answer.headers.items():
-        if key.lower() not in _HOP_BY_HOP or key.lower() == "content-length":
+        if key.lower() not in HOP_BY_HOP or key.lower() == "content-length":
             response.headers.add(key, value)
     if answer.content_length is None:
         response.enable_chunked_encoding()

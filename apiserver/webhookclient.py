@@ -131,7 +131,7 @@ class WebhookClient:
             import aiohttp
 
             connector = aiohttp.TCPConnector(
-                resolver=_resolver(self._reader), use_dns_cache=False, limit=100, limit_per_host=25
+                resolver=service_resolver(self._reader), use_dns_cache=False, limit=100, limit_per_host=25
             )
             self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(None))
         return self._session
@@ -155,7 +155,7 @@ class WebhookClient:
         return found
 
 
-def _resolver(reader: Reader) -> Any:
+def service_resolver(reader: Reader) -> Any:
     """Names of Services by what is behind them; every other name as the machine knows it."""
     from aiohttp import ThreadedResolver
     from aiohttp.abc import AbstractResolver
@@ -172,6 +172,8 @@ def _resolver(reader: Reader) -> Any:
                 return await self._others.resolve(host, port, family)
             found = endpoints(reader, parts[1], parts[0], port)
             random.shuffle(found)
+            if not _numeric(found[0][0]):
+                return await self._others.resolve(found[0][0], found[0][1], family)  # an ExternalName
             return [
                 {
                     "hostname": host,
@@ -188,6 +190,10 @@ def _resolver(reader: Reader) -> Any:
             await self._others.close()
 
     return ServiceResolver()
+
+
+def _numeric(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdecimal()
 
 
 def _verification(error: Exception) -> str:

@@ -47,6 +47,8 @@ class Registries:
         #: openAPIV3Schemas of the custom resources served, by apiVersion and kind; `generation` counts the changes.
         self.custom_schemas: dict[tuple[str, str], Object] = {}
         self.generation = 0
+        #: What other servers serve, behind APIServices: for discovery.
+        self.aggregated: builtins.list[Resource] = []
         backend.find = self.registry
         for resource in resources.stored():
             self.add(resource)

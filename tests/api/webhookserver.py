@@ -23,13 +23,13 @@ Answer = Callable[[Object], Object | None]
 SERVICE = "hook.hooks.svc"
 
 
-def _certificate(directory: Path) -> tuple[Path, str]:
+def certificate(directory: Path, host: str = SERVICE) -> tuple[Path, str]:
     """A self-signed serving certificate with its key in one file, and its PEM as a caBundle."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "webhook")])
     now = datetime.datetime.now(datetime.UTC)
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(SERVICE)]
-    certificate = (
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(host)]
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -41,7 +41,7 @@ def _certificate(directory: Path) -> tuple[Path, str]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    pem = signed.public_bytes(serialization.Encoding.PEM)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -57,7 +57,7 @@ class WebhookServer:
     """
 
     def __init__(self, directory: Path) -> None:
-        path, self.bundle = _certificate(directory)
+        path, self.bundle = certificate(directory)
         self.seen: dict[str, list[Object]] = {}
         self._answers: dict[str, Answer] = {}
         self._closing = threading.Event()
