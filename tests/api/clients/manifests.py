@@ -26,3 +26,31 @@ kind: ConfigMap
 metadata: {{name: {name}, labels: {{part: of-test}}}}
 data: {{a: b}}
 """
+
+
+def widgets(group: str) -> str:
+    """A CustomResourceDefinition of Widgets with everything kubectl shows of one."""
+    return f"""
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: widgets.{group}}}
+spec:
+  group: {group}
+  names: {{plural: widgets, singular: widget, kind: Widget, shortNames: [wd], categories: [all]}}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {{status: {{}}, scale: {{specReplicasPath: .spec.size, statusReplicasPath: .status.size}}}}
+    additionalPrinterColumns: [{{name: Size, type: integer, jsonPath: .spec.size}}]
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            required: [size]
+            properties: {{size: {{type: integer, minimum: 1, description: How many.}}}}
+          status: {{type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""

@@ -1,7 +1,4 @@
-"""kubernetes_asyncio, kr8s, lightkube and kopf: a small flow of each on built-in kinds.
-
-kopf's flows on kinds of a user's own are not here; they need CustomResourceDefinitions.
-"""
+"""kubernetes_asyncio, kr8s, lightkube and kopf: a small flow of each, kopf's also on a kind of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,9 @@ from kubernetes_asyncio import client as aclient
 from kubernetes_asyncio import config as aconfig
 from kubernetes_asyncio import watch as awatch
 from kubernetes_asyncio.client.exceptions import ApiException
+from lightkube.codecs import load_all_yaml
 from lightkube.core.exceptions import ApiError
+from lightkube.generic_resource import create_namespaced_resource
 from lightkube.models.apps_v1 import DeploymentSpec
 from lightkube.models.core_v1 import Container, PodSpec, PodTemplateSpec
 from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
@@ -31,6 +32,8 @@ from lightkube.resources.core_v1 import ConfigMap, Event, Pod
 from lightkube.types import PatchType
 
 from pytest_pybernetes.servers import KubeServer
+
+from .manifests import widgets
 
 SECONDS = 30
 
@@ -159,6 +162,21 @@ def farewell(**_):
 """
 
 
+@contextmanager
+def kopf(cluster: KubeServer, namespace: str, operator: Path, log: Path) -> Iterator[None]:
+    """The operator runs; afterwards it ends as told, without complaint."""
+    command = [sys.executable, "-P", "-m", "kopf", "run", "--standalone", "-n", namespace, str(operator)]
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    with log.open("wb") as output:
+        running = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        running.terminate()
+        code = running.wait(SECONDS)
+    assert code == 0, log.read_text()
+
+
 def test_kopf_on_configmaps(kube_cluster: KubeServer, kube_cluster_namespace: str, tmp_path: Path) -> None:
     """Handlers of creation, update and deletion: annotations, finalizers, patches and events of a real operator."""
     space = kube_cluster_namespace
@@ -173,12 +191,7 @@ def test_kopf_on_configmaps(kube_cluster: KubeServer, kube_cluster_namespace: st
         events = client.watch(ConfigMap, fields={"metadata.name": "c"}, server_timeout=SECONDS)
         return next(obj for kind, obj in events if condition(kind, obj.data or {}))
 
-    command = [sys.executable, "-P", "-m", "kopf", "run", "--standalone", "-n", space, str(operator)]
-    with (tmp_path / "log").open("wb") as log:
-        running = subprocess.Popen(
-            command, env={**os.environ, "KUBECONFIG": str(kube_cluster.kubeconfig)}, stdout=log, stderr=log
-        )
-    try:
+    with kopf(kube_cluster, space, operator, tmp_path / "log"):
         client.create(settings)
         greeted = until(lambda kind, data: "greeting" in data)
         assert greeted.data["greeting"] == "hello c"
@@ -187,9 +200,58 @@ def test_kopf_on_configmaps(kube_cluster: KubeServer, kube_cluster_namespace: st
         assert until(lambda kind, data: "was" in data).data["was"] == "a"
         client.delete(ConfigMap, "c")
         assert until(lambda kind, data: kind == "DELETED")
-    finally:
-        running.terminate()
-        code = running.wait(SECONDS)
-    assert code == 0, (tmp_path / "log").read_text()
     events = [event.reason for event in client.list(Event) if event.involvedObject.name == "c"]
     assert "Greeted" in events, (tmp_path / "log").read_text()
+
+
+WIDGETS_OPERATOR = """
+import kopf
+
+@kopf.on.create("widgets")
+def create(body, spec, name, namespace, **_):
+    return {"made": spec["size"]}
+
+@kopf.timer("widgets", interval=0.2)
+def tick(status, patch, **_):
+    patch.status["ticks"] = status.get("ticks", 0) + 1
+
+@kopf.on.field("widgets", field="spec.size")
+def resized(old, new, patch, **_):
+    patch.status["resized"] = f"{old} to {new}"
+
+@kopf.on.delete("widgets")
+def delete(**_):
+    pass
+"""
+
+
+def test_kopf_on_a_kind_of_its_own(
+    kube_cluster: KubeServer, kube_cluster_namespace: str, tmp_path: Path
+) -> None:
+    """Finalizers, timers, results of handlers and patches of the status, as operators have them."""
+    space = kube_cluster_namespace
+    group = f"{space}.example.com"
+    operator = tmp_path / "operator.py"
+    operator.write_text(WIDGETS_OPERATOR)
+    client = lightkube.Client(lightkube.KubeConfig.from_file(kube_cluster.kubeconfig), namespace=space)
+    [definition] = load_all_yaml(widgets(group))
+    client.create(definition)
+    client.wait(type(definition), f"widgets.{group}", for_conditions=["Established"])
+    widget = create_namespaced_resource(group, "v1", "Widget", "widgets")
+
+    def until(condition: Any) -> Any:
+        events = client.watch(widget, fields={"metadata.name": "w"}, server_timeout=SECONDS)
+        return next(obj for kind, obj in events if condition(kind, obj.get("status") or {}))
+
+    try:
+        with kopf(kube_cluster, space, operator, tmp_path / "log"):
+            client.create(widget(metadata=ObjectMeta(name="w", namespace=space), spec={"size": 2}))
+            made = until(lambda kind, status: "create" in status and status.get("ticks", 0) > 2)
+            assert made["status"]["create"] == {"made": 2}
+            assert made.metadata.finalizers == ["kopf.zalando.org/KopfFinalizerMarker"]
+            client.patch(widget, "w", {"spec": {"size": 3}}, patch_type=PatchType.MERGE)
+            assert until(lambda kind, status: status.get("resized") == "2 to 3")["spec"]["size"] == 3
+            client.delete(widget, "w")
+            assert until(lambda kind, status: kind == "DELETED")
+    finally:
+        client.delete(type(definition), f"widgets.{group}")
