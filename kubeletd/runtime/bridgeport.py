@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import ipaddress
 import os
 import socket
@@ -18,7 +19,8 @@ import time
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 _NEWLINK, _NEWADDR, _NEWROUTE = 16, 20, 24
-_REQUEST_ACK, _CREATE, _EXCLUSIVE = 0x1 | 0x4, 0x400, 0x200
+_SIOCGIFFLAGS = 0x8913
+_REQUEST_ACK, _CREATE, _EXCLUSIVE, _REPLACE = 0x1 | 0x4, 0x400, 0x200, 0x100
 _ERROR = 2
 _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_NET_NS_PID, _IFLA_LINKINFO = 1, 3, 10, 19, 18
@@ -61,7 +63,7 @@ def _exchange(link: socket.socket, messages: list[tuple[int, int, bytes]], what:
 
 
 def _veth(host_name: str, bridge: int, pid: int, hardware: bytes) -> bytes:
-    """One RTM_NEWLINK: our end on the bridge and up, the other end as eth0 in the namespace of `pid`."""
+    """One RTM_NEWLINK: our end on the bridge, the other end as eth0 in the namespace of `pid`; both down."""
     peer = (
         _link(_ETH0, up=False)
         + _attribute(_IFLA_IFNAME, b"eth0\0")
@@ -70,7 +72,7 @@ def _veth(host_name: str, bridge: int, pid: int, hardware: bytes) -> bytes:
     )
     info = _attribute(_INFO_KIND, b"veth") + _attribute(_INFO_DATA, _attribute(_VETH_PEER, peer))
     return (
-        _link(0, up=True)
+        _link(0, up=False)
         + _attribute(_IFLA_IFNAME, host_name.encode() + b"\0")
         + _attribute(_IFLA_MASTER, struct.pack("=I", bridge))
         + _attribute(_IFLA_LINKINFO, info)
@@ -113,23 +115,43 @@ def _inside(pid: int) -> socket.socket:
     return made[0]
 
 
-def exists(host_name: str) -> bool:
-    """Whether this machine has an interface of that name."""
-    return os.path.exists(f"/sys/class/net/{host_name}")
+def connected(host_name: str) -> bool:
+    """Whether the sandbox behind that interface of this machine is connected, and not only half."""
+    # Not by /sys, which may be mounted for another network namespace than ours.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("=16sH22x", host_name.encode(), 0)
+        try:
+            answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request)
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return False
+            raise
+    flags: int = struct.unpack_from("=16xH", answer)[0]
+    return bool(flags & _IFF_UP)
+
+
+def _index(name: str) -> int:
+    """An interface's number, 0 where there is none of that name."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
 
 
 def connect(bridge: str, host_name: str, pid: int, address: str, subnet: str, gateway: str) -> None:
     """Gives the network namespace of `pid` an eth0 with `address` of `subnet`. Blocks for some ms. Raises OSError.
 
     The hardware address follows from the IP address, so that peers' ARP entries stay right when an address passes on
-    to another pod.
+    to another pod. Our end comes up last: found down, it is what an agent left that was killed in between, and
+    is carried on with.
     """
     network = ipaddress.IPv4Network(subnet)
     packed = socket.inet_aton(address)
     _await_namespace(pid)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
-        body = _veth(host_name, socket.if_nametoindex(bridge), pid, b"\x0a\x58" + packed)
-        _exchange(link, [(_NEWLINK, _CREATE | _EXCLUSIVE, body)], f"connect {address} to {bridge}")
+    if not _index(host_name):
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
+            body = _veth(host_name, socket.if_nametoindex(bridge), pid, b"\x0a\x58" + packed)
+            _exchange(link, [(_NEWLINK, _CREATE | _EXCLUSIVE, body)], f"connect {address} to {bridge}")
     head = struct.pack("=BBBBI", socket.AF_INET, network.prefixlen, 0, 0, _ETH0)
     own = (
         head
@@ -146,8 +168,11 @@ def connect(bridge: str, host_name: str, pid: int, address: str, subnet: str, ga
     with _inside(pid) as link:
         messages = [
             (_NEWLINK, 0, _link(_LO, up=True)),
-            (_NEWADDR, _CREATE, own),
+            (_NEWADDR, _CREATE | _REPLACE, own),
             (_NEWLINK, 0, _link(_ETH0, up=True)),
-            (_NEWROUTE, _CREATE, route),
+            (_NEWROUTE, _CREATE | _REPLACE, route),
         ]
         _exchange(link, messages, f"address {address}")
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
+        body = _link(socket.if_nametoindex(host_name), up=True)
+        _exchange(link, [(_NEWLINK, 0, body)], f"connect {address} to {bridge}")

@@ -198,7 +198,7 @@ class DockerRuntime(DockerProcesses, DockerImages):
     async def _mend(self, entry: dict[str, Any]) -> None:
         """Connects a sandbox that an agent started and did not live to connect."""
         sandbox_id, address = entry["Id"], dockerspec.address_to_connect(entry)
-        if not address or sandbox_id in self._to_connect or bridgeport.exists(_port(sandbox_id)):
+        if not address or sandbox_id in self._to_connect or bridgeport.connected(_port(sandbox_id)):
             return
         try:
             await self._connect(sandbox_id, address)
