@@ -76,6 +76,8 @@ class Dispatcher:
         self.virtual: dict[tuple[str, str], Virtual] = {}
         self.plain: dict[str, Plain] = {}
         self.aggregator: Aggregator | None = None
+        #: Looks again whether (group, plural) is served: another server may have defined it a moment ago.
+        self.find: Callable[[str, str], Awaitable[None]] | None = None
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         started = time.perf_counter()
@@ -173,6 +175,9 @@ class Dispatcher:
                 raise errors.path_not_found()
             return await handler(request, info, user, media)
         view = self.registries.view(info.group, info.version, info.plural)
+        if view is None and self.find is not None and info.group and not _computed(info):
+            await self.find(info.group, info.plural)
+            view = self.registries.view(info.group, info.version, info.plural)
         if view is None:
             return await self._virtual(request, info, user, media)
         resource = view.resource
@@ -229,6 +234,10 @@ async def _answered(handler: Handler, http: Exchange) -> web.StreamResponse:
     if http.warnings and not response.prepared:
         respond.warnings(response, http.warnings)
     return response
+
+
+def _computed(info: RequestInfo) -> bool:
+    return resources.by_plural(info.group, info.version, info.plural) is not None
 
 
 def _exchange(request: web.BaseRequest, info: RequestInfo, user: User, media: Media, view: View) -> Exchange:

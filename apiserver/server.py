@@ -125,6 +125,7 @@ class ApiServer:
         await bootstrap.objects(registries)
         custom = CustomResources(registries, dispatcher, asking(webhooks, backend.identity.uid))
         await custom.start()
+        dispatcher.find = custom.find
         backends = Backends(registries, certificates)
         self._running.push_async_callback(backends.close)
         dispatcher.aggregator = Aggregator(registries, backends, certificates.ca_file)

@@ -56,6 +56,7 @@ class CustomResources:
         self._seen: dict[str, int] = {}
         self._waiting: set[str] = set()
         self._cleaning: dict[str, asyncio.Task[None]] = {}
+        self._looking = asyncio.Lock()
 
     async def start(self) -> None:
         """Serve what is defined already."""
@@ -81,7 +82,18 @@ class CustomResources:
             finally:
                 watcher.close()
 
+    async def find(self, group: str, plural: str) -> None:
+        """Serve what another server has just established, if it defines this."""
+        await self._definitions.fresh()
+        entry = self._definitions.get("", f"{plural}.{group}")
+        if entry is not None and self._seen.get(entry.name) != entry.revision:
+            await self._look()
+
     async def _look(self) -> None:
+        async with self._looking:
+            await self._look_alone()
+
+    async def _look_alone(self) -> None:
         """Bring what is served in line with the definitions."""
         entries = {entry.name: entry for entry in self._definitions.entries()}
         for name in [name for name in self._seen if name not in entries]:

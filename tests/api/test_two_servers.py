@@ -90,3 +90,33 @@ def test_no_address_or_port_is_given_twice(pair: tuple[Api, Api]) -> None:
 def test_both_are_behind_the_kubernetes_service(pair: tuple[Api, Api]) -> None:
     endpoints = pair[0].get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes")
     assert endpoints["endpoints"], "the servers share one address here, so there is one endpoint"
+
+
+def test_what_one_defines_both_serve(pair: tuple[Api, Api]) -> None:
+    """Custom resources: served everywhere as soon as the definition says Established."""
+    one, two = pair
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    spec = {
+        "group": "pair.example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "pears", "kind": "Pear"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+    }
+    path = "/apis/pair.example.com/v1/namespaces/pair/pears"
+    for turn in range(5):
+        first, second = (one, two) if turn % 2 else (two, one)
+        assert first.post(crds, {"metadata": {"name": "pears.pair.example.com"}, "spec": spec}).code == 201
+        with first.watch(f"{crds}?fieldSelector=metadata.name%3Dpears.pair.example.com") as events:
+            for event in events:
+                conditions = event["object"]["status"].get("conditions") or ()
+                if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
+                    break
+        made = second.post(path, {"metadata": {"name": "p"}, "turn": turn})
+        assert made.code == 201, made.body
+        assert first.get(f"{path}/p")["turn"] == turn
+        assert [item["turn"] for item in second.get(path)["items"]] == [turn]
+        assert second.delete(f"{crds}/pears.pair.example.com").code == 200
+        with second.watch(f"{crds}?fieldSelector=metadata.name%3Dpears.pair.example.com") as events:
+            if second.get(f"{crds}/pears.pair.example.com").code != 404:
+                assert any(event["type"] == "DELETED" for event in events)
