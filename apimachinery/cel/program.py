@@ -16,7 +16,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any
 
-from apimachinery.cel.rewrite import OPTIONAL_FIELD, OURS, rewrite
+from apimachinery.cel.rewrite import OPTIONAL_FIELD, OURS, Rewritten, rewrite
 
 Function = Callable[..., Any]
 #: What the evaluating package has itself, beyond our library.
@@ -83,15 +83,17 @@ def _functions() -> dict[str, Function]:
 class Program:
     """A compiled expression."""
 
-    __slots__ = ("_calls", "_functions", "_program", "expression", "names")
+    __slots__ = ("_calls", "_functions", "_program", "expression", "fields", "names")
 
-    def __init__(self, expression: str, program: Any, names: frozenset[str], calls: set[str]) -> None:
+    def __init__(self, expression: str, program: Any, rewritten: Rewritten) -> None:
         self.expression = expression
         #: The variables it uses.
-        self.names = names
+        self.names = frozenset(rewritten.names)
+        #: The fields it selects from them, as chains that start with the variable.
+        self.fields = frozenset(rewritten.fields)
         self._program = program
         # Handing over all of the library would cost more than most evaluations.
-        self._calls = {OURS.get(name, name) for name in calls} | {OPTIONAL_FIELD}
+        self._calls = {OURS.get(name, name) for name in rewritten.functions} | {OPTIONAL_FIELD}
         self._functions = {name: call for name, call in _functions().items() if name in self._calls}
 
     def evaluate(self, variables: Mapping[str, Any], functions: Mapping[str, Function] | None = None) -> Any:
@@ -152,4 +154,4 @@ def compile_expression(expression: str, names: frozenset[str]) -> Program:
             f"ERROR: <input>:1:{at}: undeclared reference to '{unknown[0]}' (in container '')\n"
             f" | {expression}\n | {'.' * (at - 1)}^"
         )
-    return Program(expression, program, frozenset(rewritten.names), rewritten.functions)
+    return Program(expression, program, rewritten)

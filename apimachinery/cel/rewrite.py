@@ -33,11 +33,15 @@ OURS = {name: f"{name}_" for name in ("bool", "matches", "max", "min", "size", "
 
 @dataclass(slots=True)
 class Rewritten:
-    """The expression to evaluate; the names it takes from outside, and the functions it calls."""
+    """The expression to evaluate; the names it takes from outside, the functions it calls, the fields it selects.
+
+    `fields` are chains of plain selections from a name: `self.a.b` is ("self", "a", "b").
+    """
 
     text: str
     names: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
+    fields: set[tuple[str, ...]] = field(default_factory=set)
 
 
 def rewrite(expression: str) -> Rewritten:
@@ -134,8 +138,17 @@ class _Rewriter:
             name = OURS.get(name, name)
         elif name not in bound and name not in _WORDS:
             self._result.names.add(name)
+            self._result.fields.add((name, *self._selections(at + 1)))
         out.append(f" {name} " if name == "in" else name)
         return at + 1
+
+    def _selections(self, at: int) -> list[str]:
+        """The plain selections that follow a name."""
+        found: list[str] = []
+        while self._text(at) == "." and self._kind(at + 1) == "ident" and self._text(at + 2) != "(":
+            found.append(self._text(at + 1))
+            at += 2
+        return found
 
     def _message(self, at: int, end: int, bound: frozenset[str]) -> str:
         fields: list[str] = []

@@ -18,6 +18,7 @@ from apimachinery.cel.program import (
 )
 from apimachinery.errors import FieldError, invalid_value
 from apimachinery.structural import shape
+from apimachinery.structural.celvalues import escaped
 from apimachinery.structural.celvalues import value as cel_value
 from apimachinery.structural.values import ABSENT
 
@@ -35,7 +36,35 @@ def _program(expression: str) -> Program:
     return compile_expression(expression.strip(), _NAMES)
 
 
-def check(errs: Errors, raw: Raw, path: str) -> None:
+def _undefined(program: Program, raw: Raw, *, root: bool) -> str:
+    """The first selected field that the schema does not have, as the compiler would report it."""
+    for chain in sorted(program.fields):
+        node: Any = raw
+        for depth, step in enumerate(chain[1:]):
+            if not isinstance(node, dict) or node.get("type") != "object" or _open(node):
+                break
+            known = {escaped(name): child for name, child in (node.get("properties") or {}).items()}
+            whole = (root and depth == 0) or node.get("x-kubernetes-embedded-resource")
+            if step in known:
+                node = known[step]
+            elif whole and step in ("apiVersion", "kind", "metadata"):
+                break
+            else:
+                at = (
+                    program.expression.find(".".join(chain[: depth + 2]))
+                    + len(".".join(chain[: depth + 1]))
+                    + 1
+                )
+                return f"ERROR: <input>:1:{at}: undefined field '{step}'\n | {program.expression}\n | {'.' * (at - 1)}^"
+    return ""
+
+
+def _open(node: Raw) -> bool:
+    """Whether an object may have fields that its schema does not name."""
+    return bool(node.get("additionalProperties") or node.get("x-kubernetes-preserve-unknown-fields"))
+
+
+def check(errs: Errors, raw: Raw, path: str, *, root: bool = True) -> None:
     """Add what is wrong with the rules of a schema: those that do not compile."""
     for index, rule in enumerate(raw.get(RULES) or ()):
         here = f"{path}.{RULES}[{index}]"
@@ -47,9 +76,11 @@ def check(errs: Errors, raw: Raw, path: str) -> None:
             if not rule.get(key):
                 continue
             try:
-                _program(rule[key])
+                problem = _undefined(_program(rule[key]), raw, root=root)
             except CompilationError as error:
-                errs.append(invalid_value(f"{here}.{key}", rule, f"compilation failed: {error}"))
+                problem = str(error)
+            if problem:
+                errs.append(invalid_value(f"{here}.{key}", rule, f"compilation failed: {problem}"))
         if rule.get("reason") and rule["reason"] not in _REASONS:
             text = f"Unsupported value: {orjson.dumps(rule['reason']).decode()}: supported values: "
             text += ", ".join(f'"{reason}"' for reason in _REASONS)
@@ -59,10 +90,10 @@ def check(errs: Errors, raw: Raw, path: str) -> None:
                 invalid_value(f"{here}.message", rule["message"], "message must not contain line breaks")
             )
     for name, child in (raw.get("properties") or {}).items():
-        check(errs, child, f"{path}.properties[{name}]")
+        check(errs, child, f"{path}.properties[{name}]", root=False)
     for key in ("items", "additionalProperties"):
         if isinstance(raw.get(key), dict):
-            check(errs, raw[key], f"{path}.{key}")
+            check(errs, raw[key], f"{path}.{key}", root=False)
 
 
 def validate(

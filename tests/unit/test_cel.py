@@ -160,3 +160,36 @@ def test_what_has_not_changed_may_stay_wrong() -> None:
 def test_a_rule_that_fails_is_a_problem() -> None:
     found = problems({"rule": "self.x == 1", "message": "x must be 1"}, {}, type="object")
     assert found == ['f: Invalid value: "object": no such key: x evaluating rule: x must be 1']
+
+
+def test_rules_are_about_fields_that_there_are() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "properties": {
+                    "a-b": {"type": "integer"},
+                    "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                    "map": {"type": "object", "additionalProperties": {"type": "string"}},
+                },
+            }
+        },
+    }
+
+    def refused(rule: str) -> list[str]:
+        found: list[FieldError] = []
+        celrules.check(found, {**schema, "x-kubernetes-validations": [{"rule": rule}]}, "s")
+        return [problem.message for problem in found]
+
+    for rule in (
+        "self.spec.a__dash__b > 0",
+        "self.spec.open.anything.goes == 1",
+        "self.spec.map.key == 'v'",
+        "self.metadata.name == 'a' && has(self.kind)",
+        "self.spec.map.all(k, self.spec.map[k] == k)",
+    ):
+        assert refused(rule) == []
+    (message,) = refused("self.spec.c > 0")
+    assert "compilation failed: ERROR: <input>:1:10: undefined field 'c'" in message
+    assert len(refused("has(self.spec.map) && self.nothing")) == 1
