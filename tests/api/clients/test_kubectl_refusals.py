@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from .kubectls import Kubectl, columns
 
 POD = (
@@ -38,73 +36,73 @@ def test_unknown_fields(kubectl: Kubectl) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("manifest", "words"),
-    [
-        (
-            pod('ports: [{containerPort: "80"}]'),
-            "json: cannot unmarshal string into Go struct field "
-            "ContainerPort.spec.containers.ports.containerPort of type int32",
-        ),
-        (
-            pod("env: [{name: A, value: 1}]"),
-            "json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string",
-        ),
-        (
-            "apiVersion: v1\nkind: Pod\nmetadata: {name: b}\nspec: {containers: {a: b}}\n",
-            "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
-        ),
-        (pod("resources: {limits: {cpu: 1x}}"), QUANTITIES),
-    ],
-)
-def test_wrong_types(kubectl: Kubectl, manifest: str, words: str) -> None:
-    assert kubectl.fails("create", "-f", "-", stdin=manifest) == f"{AS_A_POD}{words}\n"
+WRONG_TYPES = [
+    (
+        pod('ports: [{containerPort: "80"}]'),
+        "json: cannot unmarshal string into Go struct field "
+        "ContainerPort.spec.containers.ports.containerPort of type int32",
+    ),
+    (
+        pod("env: [{name: A, value: 1}]"),
+        "json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string",
+    ),
+    (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: b}\nspec: {containers: {a: b}}\n",
+        "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
+    ),
+    (pod("resources: {limits: {cpu: 1x}}"), QUANTITIES),
+]
 
 
-@pytest.mark.parametrize(
-    ("manifest", "told"),
-    [
-        (
-            "apiVersion: v1\nkind: Pod\nmetadata: {name: b}\nspec: {}\n",
-            'The Pod "b" is invalid: spec.containers: Required value\n',
-        ),
-        (
-            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: b}\n",
-            'The Deployment "b" is invalid: \n'
-            "* spec.selector: Required value\n"
-            "* spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`\n"
-            "* spec.template.spec.containers: Required value\n",
-        ),
-        (
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n",
-            'The ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required\n',
-        ),
-        (
-            pod("imagePullPolicy: Perhaps", "restartPolicy: Foo"),
-            'The Pod "b" is invalid: \n'
-            '* spec.containers[0].imagePullPolicy: Unsupported value: "Perhaps": supported values: '
-            '"Always", "IfNotPresent", "Never"\n'
-            '* spec.restartPolicy: Unsupported value: "Foo": supported values: "Always", "Never", "OnFailure"\n',
-        ),
-        (
-            pod("volumeMounts: [{name: v, mountPath: /a}]"),
-            'The Pod "b" is invalid: spec.containers[0].volumeMounts[0].name: Not found: "v"\n',
-        ),
-        (
-            "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {ports: [{port: 99999, targetPort: 1}]}\n",
-            'The Service "b" is invalid: spec.ports[0].port: Invalid value: 99999: '
-            "must be between 1 and 65535, inclusive\n",
-        ),
-        (
-            "apiVersion: batch/v1\nkind: Job\nmetadata: {name: b}\n"
-            "spec: {template: {spec: {restartPolicy: Always, containers: [{name: c, image: x}]}}}\n",
-            'The Job "b" is invalid: spec.template.spec.restartPolicy: Required value: '
-            'valid values: "OnFailure", "Never"\n',
-        ),
-    ],
-)
-def test_invalid_objects(kubectl: Kubectl, manifest: str, told: str) -> None:
-    assert kubectl.fails("create", "-f", "-", stdin=manifest) == told
+def test_wrong_types(kubectl: Kubectl) -> None:
+    for manifest, words in WRONG_TYPES:
+        assert kubectl.fails("create", "-f", "-", stdin=manifest) == f"{AS_A_POD}{words}\n"
+
+
+INVALID = [
+    (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: b}\nspec: {}\n",
+        'The Pod "b" is invalid: spec.containers: Required value\n',
+    ),
+    (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: b}\n",
+        'The Deployment "b" is invalid: \n'
+        "* spec.selector: Required value\n"
+        "* spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`\n"
+        "* spec.template.spec.containers: Required value\n",
+    ),
+    (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n",
+        'The ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required\n',
+    ),
+    (
+        pod("imagePullPolicy: Perhaps", "restartPolicy: Foo"),
+        'The Pod "b" is invalid: \n'
+        '* spec.containers[0].imagePullPolicy: Unsupported value: "Perhaps": supported values: '
+        '"Always", "IfNotPresent", "Never"\n'
+        '* spec.restartPolicy: Unsupported value: "Foo": supported values: "Always", "Never", "OnFailure"\n',
+    ),
+    (
+        pod("volumeMounts: [{name: v, mountPath: /a}]"),
+        'The Pod "b" is invalid: spec.containers[0].volumeMounts[0].name: Not found: "v"\n',
+    ),
+    (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {ports: [{port: 99999, targetPort: 1}]}\n",
+        'The Service "b" is invalid: spec.ports[0].port: Invalid value: 99999: '
+        "must be between 1 and 65535, inclusive\n",
+    ),
+    (
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {name: b}\n"
+        "spec: {template: {spec: {restartPolicy: Always, containers: [{name: c, image: x}]}}}\n",
+        'The Job "b" is invalid: spec.template.spec.restartPolicy: Required value: '
+        'valid values: "OnFailure", "Never"\n',
+    ),
+]
+
+
+def test_invalid_objects(kubectl: Kubectl) -> None:
+    for manifest, told in INVALID:
+        assert kubectl.fails("create", "-f", "-", stdin=manifest) == told
 
 
 def test_warnings(kubectl: Kubectl) -> None:
