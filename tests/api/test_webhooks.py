@@ -330,3 +330,37 @@ async def test_a_service_is_called_at_its_ready_endpoints(hooks: WebhookServer) 
     finally:
         await client.close()
     assert answer["response"] == {"uid": "1", "allowed": True}
+
+
+def test_match_conditions_decide_who_is_asked(
+    api: Api, hooks: WebhookServer, register: Registrar, configmaps: str
+) -> None:
+    """Mutating Admission webhook, mutating webhook excluding object with specific name."""
+    config = hooks.on("/conditions", refusing("asked"))
+    conditions = [
+        {"name": "not-skipped", "expression": "object.metadata.name != 'skip-me'"},
+        {"name": "by-rights", "expression": "authorizer.group('').resource('pods').check('list').allowed()"},
+    ]
+    path = register.add("validating", config, matchConditions=conditions)
+    assert [c["name"] for c in api.get(path)["webhooks"][0]["matchConditions"]] == [
+        "not-skipped",
+        "by-rights",
+    ]
+    assert api.post(configmaps, configmap("skip-me")).code == 201
+    assert api.post(configmaps, configmap("other")).code == 400
+    assert len(hooks.seen["/conditions"]) == 1
+
+
+def test_a_condition_that_fails_counts_as_the_webhook_says(
+    api: Api, hooks: WebhookServer, register: Registrar, configmaps: str
+) -> None:
+    config = hooks.on("/broken", allow)
+    broken = [{"name": "broken", "expression": "object.data.missing == ''"}]
+    register.add("validating", config, matchConditions=broken)
+    failed = api.post(configmaps, configmap(a="1"))
+    assert failed.code == 500
+    assert "no such key: missing" in failed.message
+    register.close()
+    register.add("validating", config, matchConditions=broken, failurePolicy="Ignore")
+    assert api.post(configmaps, configmap(a="1")).code == 201
+    assert hooks.seen["/broken"] == []
