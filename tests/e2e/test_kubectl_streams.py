@@ -172,7 +172,7 @@ def test_logs(cluster: LocalCluster, kubectl: Kubectl) -> None:
     assert kubectl("logs", "p", "-c", "d", "--since-time=2000-01-01T00:00:00Z") == "other\n"
     prefixed = kubectl("logs", "-l", "app=p", "--all-containers", "--prefix")
     assert "[pod/p/d] other\n" in prefixed
-    assert kubectl("logs", "p", "-c", "c", "--limit-bytes=4") == "line"
+    assert kubectl("logs", "p", "-c", "d", "--limit-bytes=4") == "othe"
     assert "container x is not valid for pod p" in kubectl.run("logs", "p", "-c", "x").err
     none = kubectl.run("logs", "p", "-c", "c", "--previous")
     assert 'previous terminated container "c" in pod "p" not found' in none.err
