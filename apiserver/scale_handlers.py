@@ -48,7 +48,9 @@ async def patch(http: Exchange) -> web.StreamResponse:
         call.warnings.extend(warnings)
         return await _apply(http, call, document)
     parsed = patching.parse(body, kind)
-    return await _write(http, call, lambda obj: patching.patched(http.view.scale_of(obj), parsed, kind, _node(), call))
+    return await _write(
+        http, call, lambda obj: patching.patched(http.view.scale_of(obj), parsed, kind, _node(), call)
+    )
 
 
 async def _apply(http: Exchange, call: Call, document: Object) -> web.StreamResponse:

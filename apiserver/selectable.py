@@ -60,9 +60,7 @@ def paths(resource: Resource) -> tuple[str, ...]:
 
 def fields_of(resource: Resource) -> Fields:
     """A function from an object to its selectable fields."""
-    wanted = [
-        (path, _SPECIAL.get(path, tuple(path.split("."))), _absent(path)) for path in paths(resource)
-    ]
+    wanted = [(path, _SPECIAL.get(path, tuple(path.split("."))), _absent(path)) for path in paths(resource)]
     pods = resource.storage == ("", "pods")
     events = resource.storage == ("", "events")
 
