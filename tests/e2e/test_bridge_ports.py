@@ -13,7 +13,7 @@ from kubeletd.runtime import bridgeport
 
 pytestmark = pytest.mark.e2e
 
-BRIDGE, PORT = "pybt-bridge", "pybt-port"
+BRIDGE = "pybt-bridge"
 SUBNET, GATEWAY, ADDRESS = "10.198.0.0/16", "10.198.0.1", "10.198.1.2"
 
 
@@ -32,8 +32,13 @@ def process() -> Iterator[int]:
     subprocess.run(["ip", "link", "delete", BRIDGE], check=True)
 
 
+def port(process: int) -> str:
+    # The one of the test before goes with its namespace, which the kernel takes down in its own time.
+    return f"pybt-{process}"
+
+
 def connect(process: int) -> None:
-    bridgeport.connect(BRIDGE, PORT, process, ADDRESS, SUBNET, GATEWAY)
+    bridgeport.connect(BRIDGE, port(process), process, ADDRESS, SUBNET, GATEWAY)
 
 
 def inside(process: int, *command: str) -> str:
@@ -43,9 +48,9 @@ def inside(process: int, *command: str) -> str:
 
 
 def test_a_sandbox_gets_its_address_and_a_way_out(process: int) -> None:
-    assert not bridgeport.connected(PORT)
+    assert not bridgeport.connected(port(process))
     connect(process)
-    assert bridgeport.connected(PORT)
+    assert bridgeport.connected(port(process))
     assert f"inet {ADDRESS}/16" in inside(process, "ip", "address", "show", "eth0")
     assert f"default via {GATEWAY}" in inside(process, "ip", "route")
 
@@ -65,7 +70,7 @@ def test_what_was_left_half_made_is_finished(
         patched.setattr(bridgeport, "_exchange", until_killed)
         with pytest.raises(KeyboardInterrupt):
             connect(process)
-    assert not bridgeport.connected(PORT)
+    assert not bridgeport.connected(port(process))
     connect(process)
-    assert bridgeport.connected(PORT)
+    assert bridgeport.connected(port(process))
     assert f"inet {ADDRESS}/16" in inside(process, "ip", "address", "show", "eth0")
