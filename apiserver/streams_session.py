@@ -185,6 +185,9 @@ async def forward(call: Any, destination: Any, stream: ByteStream) -> None:
         problem: StatusError | None = None
         try:
             await call.write(pb.PortForwardInput(target=destination))
+            # The node answers with its metadata once it is connected. To write before it has refused would hide why:
+            # gRPC replaces the status of a call whose write fails.
+            await call.initial_metadata()
             sending = group.create_task(outwards())
             async for chunk in call:
                 await stream.write(chunk.data)

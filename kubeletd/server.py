@@ -173,6 +173,8 @@ class Agent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
                 f"{error.strerror or error}",
             )
             return
+        # Connected: the API server waits for this before it sends anything.
+        await context.send_initial_metadata(())
 
         async def feed() -> None:
             async for message in request_iterator:

@@ -89,6 +89,7 @@ class FakeAgent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
                 await context.abort(
                     grpc.StatusCode.UNAVAILABLE, "dial tcp4 127.0.0.1:81: connect: connection refused"
                 )
+            await context.send_initial_metadata(())  # connected
             async for given in inputs:
                 yield pb.Chunk(data=b"<" + given.data + b">")
         finally:
