@@ -268,7 +268,9 @@ def _listen(config: ServerConfig) -> list[socket.socket]:
         try:
             sock.bind((address, port))
         except OSError as error:
-            raise OSError(error.errno, f"cannot listen on {_host(address)}:{port}: {error.strerror}") from error
+            raise OSError(
+                error.errno, f"cannot listen on {_host(address)}:{port}: {error.strerror}"
+            ) from error
         port = sock.getsockname()[1]
         sockets.append(sock)
     return sockets

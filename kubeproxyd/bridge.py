@@ -34,7 +34,9 @@ def set_hairpin(bridge: str) -> int:
 async def keep_hairpin(bridge: str) -> None:
     """Keeps every port of the bridge in hairpin mode until cancelled."""
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as links:
+    with socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+    ) as links:
         links.bind((0, _RTMGRP_LINK))
         while True:
             set_hairpin(bridge)

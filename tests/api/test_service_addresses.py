@@ -56,7 +56,9 @@ def test_an_address_asked_for_is_given_once(api: Api, namespace: str) -> None:
     assert dry["spec"]["clusterIP"] not in taken(api)
     wrong = api.post(path, service("Wrong_Name"))
     assert wrong.code == 422
-    assert wrong.message.startswith('Service "Wrong_Name" is invalid: metadata.name: Invalid value: "Wrong_Name"')
+    assert wrong.message.startswith(
+        'Service "Wrong_Name" is invalid: metadata.name: Invalid value: "Wrong_Name"'
+    )
     assert taken(api) == before, "what a refused write took is given back"
 
 

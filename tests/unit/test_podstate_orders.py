@@ -15,7 +15,9 @@ from kubeletd.podstate.model import SandboxStep, Step
 from kubeletd.podstate.restart import restarts
 
 
-def pod(policy: str, init: int, sidecars: int, main: int, hooks: bool, probes: bool, **spec: Any) -> dict[str, Any]:
+def pod(
+    policy: str, init: int, sidecars: int, main: int, hooks: bool, probes: bool, **spec: Any
+) -> dict[str, Any]:
     def container(name: str, **more: Any) -> dict[str, Any]:
         result: dict[str, Any] = {"name": name, "image": "x", **more}
         if hooks and not name.startswith("init"):
@@ -177,7 +179,9 @@ class World:
         self.manifest = {
             **self.manifest,
             "metadata": {
-                **self.manifest["metadata"], "deletionTimestamp": "x", "deletionGracePeriodSeconds": grace,
+                **self.manifest["metadata"],
+                "deletionTimestamp": "x",
+                "deletionGracePeriodSeconds": grace,
             },
         }
         self.plan = plan_of(self.manifest)
@@ -206,7 +210,9 @@ plans = st.builds(
     probes=st.booleans(),
 )
 action = st.tuples(
-    st.sampled_from(["outcome"] * 12 + ["fail"] * 3 + ["exit"] * 3 + ["probe", "sandbox", "time", "delete", "stray"]),
+    st.sampled_from(
+        ["outcome"] * 12 + ["fail"] * 3 + ["exit"] * 3 + ["probe", "sandbox", "time", "delete", "stray"]
+    ),
     st.integers(0, 5),
     st.integers(0, 3),
 )
