@@ -60,9 +60,9 @@ async def _get(arguments: argparse.Namespace) -> int:
                 except StatusError as error:
                     failed = True
                     print(f"error: {error}", file=sys.stderr)
-        if arguments.output in ("yaml", "json", "name"):
+        if arguments.output in ("yaml", "json", "name") and (objects or not failed):
             _print_objects(objects, arguments, single=len(selections) == 1 and len(selections[0].names) == 1)
-        elif not shown and not failed and not arguments.watch:
+        elif arguments.output in ("", "wide") and not (shown or failed or arguments.watch):
             where = f"in {config.namespace} namespace" if config.namespace else ""
             print(f"No resources found {where}".rstrip() + ".", file=sys.stderr)
     return 1 if failed else 0
