@@ -58,7 +58,12 @@ ensure_engine() {
     say "started the Docker Engine (systemd)"
   else
     say "starting the Docker Engine (its log: /var/log/dockerd.log)"
-    rm -f /var/run/docker.pid
+    # What an engine that was killed left behind must not be taken for a running one.
+    local file pid
+    for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+      pid=$(cat "$file" 2>/dev/null || true)
+      [ -n "$pid" ] && grep -qsE '^(dockerd|containerd)$' "/proc/$pid/comm" || rm -f "$file"
+    done
     setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &
     disown
   fi
