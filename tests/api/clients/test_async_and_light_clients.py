@@ -140,6 +140,17 @@ def test_lightkube(kube_cluster: KubeServer, kube_cluster_namespace: str) -> Non
     assert [pod for pod in client.list(Pod) if not pod.metadata.deletionTimestamp] == []
 
 
+def gone_from(client: Any, kind: Any, name: str) -> None:
+    """Deletes an object and waits until it is gone, by a watch from the version before.
+
+    The operator may be done with it before a watch of what there is begins.
+    """
+    seen = client.get(kind, name).metadata.resourceVersion
+    client.delete(kind, name)
+    events = client.watch(kind, fields={"metadata.name": name}, server_timeout=SECONDS, resource_version=seen)
+    assert any(event == "DELETED" for event, _ in events)
+
+
 OPERATOR = """
 import kopf
 
@@ -198,8 +209,7 @@ def test_kopf_on_configmaps(kube_cluster: KubeServer, kube_cluster_namespace: st
         assert greeted.metadata.finalizers == ["kopf.zalando.org/KopfFinalizerMarker"]
         client.patch(ConfigMap, "c", {"data": {"name": "b"}}, patch_type=PatchType.MERGE)
         assert until(lambda kind, data: "was" in data).data["was"] == "a"
-        client.delete(ConfigMap, "c")
-        assert until(lambda kind, data: kind == "DELETED")
+        gone_from(client, ConfigMap, "c")
     events = [event.reason for event in client.list(Event) if event.involvedObject.name == "c"]
     assert "Greeted" in events, (tmp_path / "log").read_text()
 
@@ -251,7 +261,6 @@ def test_kopf_on_a_kind_of_its_own(
             assert made.metadata.finalizers == ["kopf.zalando.org/KopfFinalizerMarker"]
             client.patch(widget, "w", {"spec": {"size": 3}}, patch_type=PatchType.MERGE)
             assert until(lambda kind, status: status.get("resized") == "2 to 3")["spec"]["size"] == 3
-            client.delete(widget, "w")
-            assert until(lambda kind, status: kind == "DELETED")
+            gone_from(client, widget, "w")
     finally:
         client.delete(type(definition), f"widgets.{group}")
