@@ -62,7 +62,11 @@ ensure_engine() {
     local file pid
     for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
       pid=$(cat "$file" 2>/dev/null || true)
-      [ -n "$pid" ] && grep -qsE '^(dockerd|containerd)$' "/proc/$pid/comm" || rm -f "$file"
+      # A process that has ended and is not yet reaped has no program any more.
+      case $(readlink "/proc/${pid:-none}/exe" 2>/dev/null) in
+        *dockerd* | *containerd*) ;;
+        *) rm -f "$file" ;;
+      esac
     done
     setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &
     disown
