@@ -145,7 +145,7 @@ def _message(data: bytes, node: Schema, definition: str, path: str) -> Object:
     for number, value in _fields(data):
         name = names[number - 1] if number <= len(names) else ""
         if not name:
-            raise _Malformed(f"{path}: field number {number} is not known")
+            continue  # as every protobuf reader does: fields come and go between the versions of clients
         if name.startswith("="):
             result.update(_message(_bytes(value), node, name[1:], path))
             continue
