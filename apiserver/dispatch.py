@@ -204,6 +204,8 @@ class Dispatcher:
             if sub.kind:
                 raise errors.path_not_found()
             found = handlers.VERBS[verb]
+        elif media.kind and "get" not in sub.verbs:
+            media = negotiation.accept(request.headers.get("Accept", ""), tables=False)
         return await _answered(found, _exchange(request, info, user, media, view))
 
     @staticmethod
@@ -225,6 +227,8 @@ class Dispatcher:
             raise errors.path_not_found()
         if info.verb not in resource.verbs:
             raise not_allowed()
+        if media.kind and "get" not in resource.verbs:
+            media = negotiation.accept(request.headers.get("Accept", ""), tables=False)
         return await handler(request, info, resource, user, media)
 
 

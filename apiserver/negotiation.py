@@ -42,8 +42,11 @@ PLAIN = Media()
 
 
 @lru_cache(maxsize=512)
-def accept(header: str) -> Media:
-    """The representation for an Accept header. Raises 406 where nothing listed can be made."""
+def accept(header: str, tables: bool = True) -> Media:
+    """The representation for an Accept header. Raises 406 where nothing listed can be made.
+
+    Without `tables` only the object itself is: what is no object with metadata is neither rows nor metadata.
+    """
     if not header:
         return PLAIN
     for clause in _by_quality(header):
@@ -59,6 +62,8 @@ def accept(header: str) -> Media:
         kind = given.get("as", "")
         if not kind:
             return Media(yaml)
+        if not tables:
+            continue
         if kind in _META_KINDS and given.get("g") == "meta.k8s.io" and given.get("v") in _VERSIONS:
             name = "PartialObjectMetadata" if kind.startswith("Partial") else kind
             return Media(yaml, name, given["v"])

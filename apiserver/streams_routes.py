@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from aiohttp import web
 
@@ -33,9 +34,18 @@ def _handler(stream: _Stream, *, connects: bool = False) -> Handler:
     return handle
 
 
+def _option(key: str, values: Sequence[str]) -> Any:
+    """A parameter of the query as the field of that name in PodExecOptions and its like."""
+    if key in ("stdin", "stdout", "stderr", "tty"):
+        return values[0].lower() not in ("false", "0")
+    if key == "ports":
+        return [int(number) for value in values for number in value.split(",") if number.isdigit()]
+    return list(values) if key == "command" else values[0]
+
+
 async def _admit(http: Exchange) -> None:
     info, registry = http.info, http.view.registry
-    options = {key: values if key == "command" else values[0] for key, values in info.query.items()}
+    options = {key: _option(key, values) for key, values in info.query.items()}
     request = registry.admission_request(
         http.call(WriteOptions()), "CONNECT", info.namespace, info.name, options, None, info.subresource
     )
