@@ -95,6 +95,54 @@ def _clash(first: set[tuple[str, int, str]], second: set[tuple[str, int, str]]) 
     )
 
 
+def _allocatable(node: Mapping[str, Any]) -> dict[str, int]:
+    given = (node.get("status") or {}).get("allocatable") or {}
+    return {name: quantity.to_milli(text) for name, text in given.items()}
+
+
+def _shown(name: str, *numbers: int) -> tuple[int, ...]:
+    """CPU is told in thousandths, everything else in whole units."""
+    return numbers if name == "cpu" else tuple(-(-number // 1000) for number in numbers)
+
+
+def _shortage(
+    wanted: Mapping[str, int], allocatable: Mapping[str, int], others: Iterable[Mapping[str, Any]]
+) -> tuple[str, str] | None:
+    """The resource there is not enough of beside `others`, and the words for it."""
+    others = list(others)
+    used: dict[str, int] = {}
+    for other in others:
+        _add(used, requests(other))
+    used["pods"] = 1000 * len(others)
+    for name, amount in wanted.items():
+        if not amount or (name not in allocatable and name in ("ephemeral-storage",)):
+            continue
+        taken, capacity = used.get(name, 0), allocatable.get(name, 0)
+        if taken + amount > capacity:
+            shown = _shown(name, amount, taken, capacity)
+            amounts = f"requested: {shown[0]}, used: {shown[1]}, capacity: {shown[2]}"
+            return name, f"Node didn't have enough resource: {name}, {amounts}"
+    return None
+
+
+def resize_refusal(
+    pod: Mapping[str, Any], node: Mapping[str, Any], others: Iterable[Mapping[str, Any]]
+) -> tuple[str, str] | None:
+    """(reason, message) if a pod that runs here cannot be given what it asks for: never, or not now."""
+    if (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source", "api") != "api":
+        return "Infeasible", "In-place resize of static-pods is not supported"
+    allocatable = _allocatable(node)
+    wanted = {name: amount for name, amount in requests(pod).items() if name in ("cpu", "memory")}
+    for name in ("memory", "cpu"):
+        amount, capacity = wanted.get(name, 0), allocatable.get(name, 0)
+        if amount > capacity:
+            shown = _shown(name, amount, capacity)
+            text = f"{name}, requested: {shown[0]}, capacity: {shown[1]}"
+            return "Infeasible", f"Node didn't have enough capacity: {text}"
+    short = _shortage(wanted, allocatable, others)
+    return ("Deferred", short[1]) if short is not None else None
+
+
 def refusal(
     pod: Mapping[str, Any], node: Mapping[str, Any], others: Iterable[Mapping[str, Any]]
 ) -> tuple[str, str] | None:
@@ -104,27 +152,12 @@ def refusal(
             "NodeAffinity",
             "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
         )
-    allocatable = {
-        name: quantity.to_milli(text)
-        for name, text in ((node.get("status") or {}).get("allocatable") or {}).items()
-    }
+    allocatable = _allocatable(node)
     others = list(others)
     wanted = {**requests(pod), "pods": 1000}
-    used: dict[str, int] = {}
-    for other in others:
-        _add(used, requests(other))
-    used["pods"] = 1000 * len(others)
-    for name, amount in wanted.items():
-        if not amount or (name not in allocatable and name in ("ephemeral-storage",)):
-            continue
-        capacity = allocatable.get(name, 0)
-        if used.get(name, 0) + amount > capacity:
-            numbers = (amount, used.get(name, 0), capacity)
-            # CPU is counted in thousandths, everything else in whole units.
-            shown = numbers if name == "cpu" else tuple(-(-number // 1000) for number in numbers)
-            amounts = f"requested: {shown[0]}, used: {shown[1]}, capacity: {shown[2]}"
-            text = f"Node didn't have enough resource: {name}, {amounts}"
-            return f"OutOf{name}", f"Pod was rejected: {text}"
+    short = _shortage(wanted, allocatable, others)
+    if short is not None:
+        return f"OutOf{short[0]}", f"Pod was rejected: {short[1]}"
     ports = _ports(pod)
     if ports and any(_clash(ports, _ports(other)) for other in others):
         return (

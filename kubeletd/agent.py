@@ -35,6 +35,7 @@ from kubeletd.podstate import events as ev
 from kubeletd.podstate import plan_of
 from kubeletd.podstate.adoption import adopt
 from kubeletd.podworker import PodWorker
+from kubeletd.resizing import Allocations
 from kubeletd.runtime.interface import (
     ContainerNotFound,
     ContainerState,
@@ -108,6 +109,7 @@ class NodeAgent:
         )
         self.parts = make_parts(self)
         self._orphans = Orphans(self.parts)
+        self._allocations = Allocations(self._node_as_it_is, self._other_pods, self.record)
         self.local_volumes = LocalVolumes(self.parts.root, self.keeper.annotate, self._spawn)
 
     # What workers and the gRPC server ask.
@@ -304,6 +306,7 @@ class NodeAgent:
             worker = self._workers.get(old["metadata"]["uid"])
             if worker is not None:
                 worker.update(old, gone=True)
+        self._retry_resizes()
         if new is None:
             return
         worker = self._workers.get(new["metadata"]["uid"])
@@ -315,22 +318,39 @@ class NodeAgent:
             worker.pod["metadata"].get(field) != new["metadata"].get(field)
             for field in ("labels", "annotations")
         )
-        worker.update(new)
+        self._update(worker, new)
         if told != known and nodestatus.is_ready(self._node() or {}):
             self.writer.mark(worker.uid)  # by us, or by somebody who does not know
         if labels_changed:
             self.sources_changed(worker.uid)
 
+    def _other_pods(self, uid: str) -> list[Pod]:
+        """The pods that take up room here beside one, with what they have."""
+        return [w.pod for w in self._workers.values() if w.uid != uid and not w.state.stopping]
+
+    def _update(self, worker: PodWorker, pod: dict[str, Any]) -> None:
+        held, pending = self._allocations.settle(pod)
+        worker.update(held, resize_pending=pending)
+
+    def _retry_resizes(self) -> None:
+        """Looks whether there is room by now for the pods that wait for more of it."""
+        for uid in self._allocations.deferred():
+            worker = self._workers.get(uid)
+            meta = worker.pod["metadata"] if worker is not None else {}
+            pod = self._pods.informer.get(meta["namespace"], meta["name"]) if meta else None
+            if worker is not None and pod is not None and pod["metadata"]["uid"] == uid:
+                self._update(worker, pod)
+
     def _take_up(self, pod: dict[str, Any]) -> None:
         uid = pod["metadata"]["uid"]
+        pod, pending = self._allocations.settle(pod)
         found = self._found.get(uid, [])
         pod_status = pod.get("status") or {}
         state = adopt(plan_of(pod), found, pod_status, self.clock())
         worker = PodWorker(pod, self.parts, self._pod_over, state)
         known = bool(found) or bool(pod_status.get("startTime"))
         if not known and not state.stopping:
-            others = [w.pod for w in self._workers.values() if not w.state.stopping]
-            refused = admission.refusal(pod, self._node_as_it_is(), others)
+            refused = admission.refusal(pod, self._node_as_it_is(), self._other_pods(uid))
             if refused is not None:
                 self.record(pod, "", "Warning", *refused)
                 self._workers[uid] = worker
@@ -338,11 +358,12 @@ class NodeAgent:
                 worker.update(pod)
                 return
         self._workers[uid] = worker
-        worker.update(pod)
+        worker.update(pod, resize_pending=pending)
         self.writer.mark(uid)
 
     def _pod_over(self, uid: str) -> None:
         worker = self._workers.pop(uid, None)
+        self._allocations.forget(uid)
         if worker is not None:
             self._spawn(worker.close())
 

@@ -18,7 +18,9 @@ from kubeletd.podstate import PodState, plan_of, step
 from kubeletd.podstate import events as ev
 from kubeletd.podstate import instructions as do
 from kubeletd.podstate.model import SandboxStep, Step
+from kubeletd.podstate.sizes import UNSIZED
 from kubeletd.preparation import Gathered, gather, prepare
+from kubeletd.resizing import resize
 from kubeletd.runtime.interface import EngineUnavailable, RuntimeEvent, RuntimeFailure, StartError
 
 log = logging.getLogger(__name__)
@@ -48,10 +50,10 @@ class PodWorker:
         self._paths: dict[str, str] = {}
         self._closed = False
 
-    def update(self, pod: Pod, gone: bool = False) -> None:
-        """The API's pod changed, or is no more."""
+    def update(self, pod: Pod, gone: bool = False, resize_pending: tuple[str, str] | None = None) -> None:
+        """The API's pod changed, or is no more; `pod` has the resources that the node has allocated to it."""
         self.pod = pod
-        self.post(ev.PodChanged(plan_of(pod, gone)))
+        self.post(ev.PodChanged(plan_of(pod, gone, resize_pending)))
 
     def post(self, event: ev.Event) -> None:
         if self._closed:
@@ -214,6 +216,8 @@ class PodWorker:
                 return await self._start(instruction)
             case do.RunPostStart():
                 return await self._post_start(instruction)
+            case do.Resize():
+                return await resize(parts, self.pod, instruction)
             case do.StopContainer():
                 attempt = self.state.record(instruction.name).attempt
                 return await self._endings.stop(self.pod, self.facts().pod_ip, attempt, instruction)
@@ -373,6 +377,8 @@ def _failure(instruction: do.Instruction, message: str) -> ev.Event:
             return ev.StartFailed(instruction.name, instruction.id, message, unknown=True)
         case do.RunPostStart():
             return ev.HookDone(instruction.name, instruction.id, False, message)
+        case do.Resize():
+            return ev.Resized(instruction.name, instruction.id, UNSIZED, False, message)
         case do.StopContainer():
             return ev.StopFailed(instruction.name, instruction.id)
         case do.DeleteObject():

@@ -13,12 +13,15 @@ from kubeletd.interfaces import Pod, PodConfigError, PodFacts
 from kubeletd.parts import Parts
 from kubeletd.podstate import events as ev
 from kubeletd.podstate import instructions as do
+from kubeletd.podstate.sizes import Sizes, sizes_of
 from kubeletd.runtime.interface import ContainerSpec, EngineUnavailable, ImageNotFound, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
 Record = Callable[[str, str, str], None]  # Normal|Warning, reason, message
-Gathered = tuple[ContainerSpec, str]  # the spec, and the image's id as a status shows it
+Gathered = tuple[
+    ContainerSpec, str, Sizes
+]  # the spec, the image's id as a status shows it, what is asked for
 
 
 async def gather(
@@ -59,7 +62,7 @@ async def gather(
     )
     if parts.root is not None:
         spec = podfiles.with_seccomp(parts.root, spec)
-    return spec, shown_id(image)
+    return spec, shown_id(image), sizes_of(container.get("resources"))
 
 
 async def prepare(
@@ -68,7 +71,7 @@ async def prepare(
     """The outcome of a Prepare; `gathering` is what may be cancelled of it."""
     name, attempt = instruction.name, instruction.attempt
     try:
-        spec, image_id = await gathering
+        spec, image_id, sizes = await gathering
     except asyncio.CancelledError:
         if not gathering.cancelled() or _ending():
             raise
@@ -102,7 +105,7 @@ async def prepare(
         record("Warning", "Failed", f"Error: {error.message}")
         return ev.PrepareFailed(name, attempt, error.reason, error.message)
     record("Normal", "Created", "Container created")
-    return ev.Prepared(name, attempt, container_id, image_id, spec.identity.spec_hash)
+    return ev.Prepared(name, attempt, container_id, image_id, spec.identity.spec_hash, sizes)
 
 
 def _ending() -> bool:

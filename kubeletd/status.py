@@ -10,10 +10,11 @@ from typing import Any
 from kubeletd import qos
 from kubeletd.interfaces import Pod
 from kubeletd.podstate.model import ContainerRecord, Ended, PodState, SandboxStep, Setup, Step
+from kubeletd.podstate.resize import differs, in_progress
 from kubeletd.translate import host_network
 
 Object = dict[str, Any]
-_OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+_RESIZE = ("PodResizePending", "PodResizeInProgress")  # conditions that are taken away when they are over
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +139,13 @@ def _container_status(container: Mapping[str, Any], key: str, state: PodState, n
     }
     if container_id:
         result["containerID"] = f"{node.runtime}://{container_id}"
-    if container.get("resources"):
-        result["resources"] = container["resources"]
-        if container["resources"].get("requests"):
-            result["allocatedResources"] = container["resources"]["requests"]
+    if key != "ephemeralContainerStatuses":
+        allocated = container.get("resources") or {}
+        # What a process has been given; for one that is yet to be, what it will be.
+        sized = record.sizes.resources() if record.step is Step.RUNNING else allocated
+        result["resources"] = {name: sized[name] for name in ("limits", "requests") if sized.get(name)}
+        if allocated.get("requests"):
+            result["allocatedResources"] = allocated["requests"]
     return result
 
 
@@ -171,6 +175,7 @@ def _conditions(
         _initialized(state, phase),
         *_readiness(pod, state, phase, before),
         {"type": "PodScheduled", "status": "True"},
+        *_resize_conditions(state),
     ]
     result = []
     generation = status.get("observedGeneration")
@@ -184,6 +189,19 @@ def _conditions(
             condition["observedGeneration"] = generation
         result.append(condition)
     return result
+
+
+def _resize_conditions(state: PodState) -> list[Object]:
+    if state.stopping:
+        return []
+    made = []
+    if state.plan.resize_pending is not None:
+        made.append(_condition("PodResizePending", True, *state.plan.resize_pending))
+    if in_progress(state):
+        records = [state.record(c.name) for c in state.plan.containers if differs(c, state.record(c.name))]
+        error = next((r.resize_error for r in records if r.resize_error), "")
+        made.append(_condition("PodResizeInProgress", True, "Error" if error else "", error))
+    return made
 
 
 def _condition(kind: str, ok: bool, reason: str = "", message: str = "") -> Object:
@@ -257,6 +275,8 @@ def change(old: Mapping[str, Any], new: Object) -> Object:
             changed = [
                 _replacing(before.get(c["type"]), c) for c in value if not _same(before.get(c["type"]), c)
             ]
+            kept = {c["type"] for c in value}
+            changed += [{"$patch": "delete", "type": t} for t in _RESIZE if t in before and t not in kept]
             if changed:
                 patch[key] = changed
         elif key in ("podIPs", "hostIPs"):
@@ -285,7 +305,7 @@ def urgent(old: Mapping[str, Any], patch: Object) -> bool:
     """Whether somebody acts on this change; what only informs (why a container waits) may wait for more to come."""
     if "phase" in patch or "podIP" in patch or "reason" in patch:
         return True
-    if any(c["type"] in ("Ready", "ContainersReady") for c in patch.get("conditions") or ()):
+    if any(c["type"] in ("Ready", "ContainersReady", *_RESIZE) for c in patch.get("conditions") or ()):
         return True
     for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         if key in patch:

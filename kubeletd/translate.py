@@ -188,7 +188,7 @@ def container_spec(
         env=tuple(env),
         working_dir=container.get("workingDir") or "",
         mounts=tuple(mounts),
-        resources=_resources(pod, container, memory_capacity),
+        resources=resources(pod, container, memory_capacity),
         security=_security(pod, container, image_user),
         stdin=bool(container.get("stdin")),
         stdin_once=bool(container.get("stdinOnce")),
@@ -203,9 +203,10 @@ def container_spec(
     )  # fmt: skip
 
 
-def _resources(pod: Pod, container: Container, memory_capacity: int) -> Resources:
-    resources = container.get("resources") or {}
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+def resources(pod: Pod, container: Container, memory_capacity: int) -> Resources:
+    """What the runtime gives the container; `memory_capacity` is the node's, in bytes."""
+    given = container.get("resources") or {}
+    limits, requests = given.get("limits") or {}, given.get("requests") or {}
     return Resources(
         cpu_request_milli=quantity.to_milli(requests.get("cpu", "0")),
         cpu_limit_milli=quantity.to_milli(limits.get("cpu", "0")),

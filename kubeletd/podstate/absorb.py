@@ -8,7 +8,9 @@ from kubeletd.podstate import events as ev
 from kubeletd.podstate.instructions import Instruction, Record, StopProbes
 from kubeletd.podstate.model import Ended, PodState, Removal, Sandbox, SandboxStep, Setup, Step
 from kubeletd.podstate.plan import ContainerPlan, PodPlan
-from kubeletd.podstate.restart import ended, preparation_delay
+from kubeletd.podstate.resize import resize_over, resized
+from kubeletd.podstate.restart import again, ended, preparation_delay
+from kubeletd.podstate.sizes import UNSIZED, Sizes
 
 SANDBOX_STABLE_AFTER = 60.0
 RETRY = 1.0  # seconds until what the engine or the API did not do is asked again
@@ -76,7 +78,13 @@ def _pod_changed(state: PodState, event: ev.PodChanged, now: float) -> PodState:
             state = state.change(container.name, stop_reason=reason, backoff=0.0)
         elif record.step in (Step.WAITING, Step.EXITED) and record.retry_at and _replanned(old, container):
             state = state.change(container.name, retry_at=0.0, backoff=0.0, failures=0)
+        if record.resize_error and record.sizes != container.sizes and _resized_again(old, container):
+            state = state.change(container.name, resize_error="", resize_retry_at=0.0)
     return state
+
+
+def _resized_again(old: PodPlan, container: ContainerPlan) -> bool:
+    return any(c.name == container.name and c.sizes != container.sizes for c in old.containers)
 
 
 def _replanned(old: PodPlan, container: ContainerPlan) -> bool:
@@ -190,6 +198,7 @@ def _container(state: PodState, event: ev.Event, now: float) -> tuple[PodState, 
                 failures=0,
                 cancelling=False,
                 spec_hash=event.spec_hash,
+                sizes=_sizes(state, event),
                 retry_at=0.0,
                 flip_at=0.0,
                 later_reason="",
@@ -224,10 +233,19 @@ def _container(state: PodState, event: ev.Event, now: float) -> tuple[PodState, 
             return state, []
         case ev.HookDone():
             return _hook_done(state, event)
+        case ev.Resized():
+            return resized(state, event, now)
         case ev.Probed():
             return _probed(state, event), []
         case _:
             return state, []
+
+
+def _sizes(state: PodState, event: ev.Prepared) -> Sizes:
+    if event.sizes is not None:
+        return event.sizes
+    plan = plan_for(state, event.name)
+    return plan.sizes if plan is not None else UNSIZED
 
 
 def _prepare_failed(
@@ -270,8 +288,10 @@ def _started(state: PodState, event: ev.Started) -> tuple[PodState, list[Instruc
         ready=plan is None or not plan.readiness_probe,
         retry_at=0.0,
         probing="",
+        resize_restart="",
     )
-    return state, [Record("Normal", "Started", "Container started", event.name)]
+    told: list[Instruction] = [Record("Normal", "Started", "Container started", event.name)]
+    return state, told + (resize_over(state) if record.resize_restart else [])
 
 
 def _start_failed(state: PodState, event: ev.StartFailed, now: float) -> tuple[PodState, list[Instruction]]:
@@ -299,7 +319,11 @@ def _exit(
         image_id=record.image_id,
     )
     told: list[Instruction] = [StopProbes(name)] if record.probing else []
-    record = ended(replace(record, probing=""), end, plan_for(state, name), state.plan)
+    to_resize = record.resize_restart == "stopping" and not state.stopping
+    record = ended(replace(record, probing="", resize_restart=""), end, plan_for(state, name), state.plan)
+    if to_resize:
+        record = replace(again(record), reason="", message="", backoff=0.0, resize_restart="starting")
+        return state.with_record(name, record), told
     if record.retry_at and not state.stopping:
         text = f"Back-off restarting failed container {name} in pod {state.plan.display}"
         told.append(Record("Warning", "BackOff", text, name))

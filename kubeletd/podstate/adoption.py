@@ -10,6 +10,7 @@ from typing import Any
 from kubeletd.podstate.model import ContainerRecord, Ended, PodState, Sandbox, SandboxStep, Step
 from kubeletd.podstate.plan import ContainerPlan, PodPlan
 from kubeletd.podstate.restart import INITIAL_BACKOFF, MAX_BACKOFF, ended, restarts
+from kubeletd.podstate.sizes import sizes_of
 from kubeletd.runtime.interface import ContainerState
 
 LOST_EXIT_CODE = 137
@@ -111,6 +112,7 @@ def _from_containers(
         id=newest.id,
         image_id=(reported.get("imageID") if same_run else "") or newest.image_id,
         spec_hash=newest.identity.spec_hash,
+        sizes=sizes_of(reported["resources"]) if same_run and "resources" in reported else plan.sizes,
         started_at=newest.started_at,
         previous=end_of(ran[-1]) if ran else None,
         dead=tuple(c.id for c in ran),

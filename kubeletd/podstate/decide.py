@@ -8,6 +8,7 @@ from dataclasses import replace
 from kubeletd.podstate import instructions as do
 from kubeletd.podstate.model import ContainerRecord, PodState, Removal, SandboxStep, Setup, Step, Stop
 from kubeletd.podstate.plan import ContainerPlan
+from kubeletd.podstate.resize import differs
 from kubeletd.podstate.restart import again, next_run, restarts
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
@@ -67,6 +68,7 @@ def decide(state: PodState, now: float) -> tuple[PodState, list[do.Instruction]]
     if turn.state.stopping:
         _terminate(turn)
     else:
+        _resize(turn)
         _stop_single(turn)
         _advance(turn)
         _attend(turn)
@@ -113,6 +115,19 @@ def _stop_single(turn: _Turn) -> None:
             grace = turn.state.plan.grace if record.stop_grace is None else record.stop_grace
             if record.stop is None:
                 turn.stop(name, turn.now + grace, record.stop_reason)
+
+
+def _resize(turn: _Turn) -> None:
+    """Gives running containers what their spec says by now; those that must not notice it are restarted."""
+    for plan, record in turn.records("init", "sidecar", "container"):
+        if not differs(plan, record) or record.resizing or record.stop_reason:
+            continue
+        if record.sizes.changed(plan.sizes) & plan.restart_for:
+            reason = f"Container {plan.name} resize requires restart"
+            turn.state = turn.state.change(plan.name, stop_reason=reason, resize_restart="stopping")
+        elif turn.now >= record.resize_retry_at:
+            turn.out.append(do.Resize(plan.name, record.id))
+            turn.state = turn.state.change(plan.name, resizing=True)
 
 
 def _advance(turn: _Turn) -> None:
@@ -314,5 +329,5 @@ def _wake(state: PodState, now: float) -> float:
     if state.plan.active_deadline is not None and not state.stopping:
         times.append(state.started_at + state.plan.active_deadline)
     for record in state.containers.values():
-        times += [record.retry_at, record.flip_at]
+        times += [record.retry_at, record.flip_at, record.resize_retry_at]
     return min((t for t in times if t > now), default=0.0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kubeletd.podstate.plan import PodPlan
+from kubeletd.podstate.sizes import Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,14 @@ class SandboxRemoved:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
+    """`sizes` are what it was made with, None: those of the plan."""
+
     name: str
     attempt: int
     id: str
     image_id: str
     spec_hash: str
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,17 @@ class HookDone:
 
     name: str
     id: str
+    ok: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """A running container has been given `sizes`, or could not be (`message`)."""
+
+    name: str
+    id: str
+    sizes: Sizes
     ok: bool
     message: str = ""
 
@@ -216,6 +231,7 @@ Event = (
     | Started
     | StartFailed
     | HookDone
+    | Resized
     | Exited
     | StopFailed
     | Probed

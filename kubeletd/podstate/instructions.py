@@ -71,6 +71,14 @@ class RunPostStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """Gives a running container the sizes its pod's spec says by now. Resized."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopContainer:
     """preStop, the stop signal, SIGKILL at `deadline`. Exited | StopFailed.
 
@@ -128,6 +136,7 @@ Instruction = (
     | Cancel
     | Start
     | RunPostStart
+    | Resize
     | StopContainer
     | Remove
     | StartProbes

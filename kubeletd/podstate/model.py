@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from kubeletd.podstate.plan import ContainerPlan, PodPlan
+from kubeletd.podstate.sizes import UNSIZED, Sizes
 
 
 class Step(Enum):
@@ -81,6 +82,11 @@ class ContainerRecord:
         ""  # why a running container is to be stopped though the pod goes on: what the event says
     )
     stop_grace: int | None = None
+    resize_restart: str = ""  # restarted to be resized, whatever its policy says: "stopping", then "starting"
+    sizes: Sizes = UNSIZED  # what its process has been given
+    resizing: bool = False
+    resize_error: str = ""
+    resize_retry_at: float = 0.0
     cancelling: bool = False
     completed: bool = False  # init container: succeeded in this sandbox
     dead: tuple[str, ...] = ()  # ids of ended containers, oldest first, the present one excluded

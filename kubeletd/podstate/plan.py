@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kubeletd.podstate.sizes import UNSIZED, Sizes, restart_for, sizes_of
+
 ContainerKind = Literal["init", "sidecar", "container", "ephemeral"]
 DEFAULT_GRACE_SECONDS = 30
 
@@ -37,13 +39,16 @@ class ContainerPlan:
     post_start: bool = False
     startup_grace: int | None = None  # terminationGracePeriodSeconds of the startup probe
     liveness_grace: int | None = None
+    sizes: Sizes = UNSIZED
+    restart_for: frozenset[str] = frozenset()  # resources whose resize takes a restart
 
 
 @dataclass(frozen=True, slots=True)
 class PodPlan:
     """`delete_grace` is None until the pod is deleted; `containers` are in spec order, init ones first.
 
-    `gone`: the API has no such object any more, so nobody waits for our final delete.
+    `gone`: the API has no such object any more, so nobody waits for our final delete. `resize_pending`: why (reason,
+    message) the node has not yet given its containers the sizes their spec asks for; those here are what it has.
     """
 
     uid: str
@@ -54,6 +59,8 @@ class PodPlan:
     active_deadline: int | None = None
     delete_grace: int | None = None
     gone: bool = False
+    generation: int = 0
+    resize_pending: tuple[str, str] | None = None
     names: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -103,10 +110,14 @@ def _container(container: Mapping[str, Any], kind: ContainerKind, pod_policy: st
         and kind in ("sidecar", "container"),
         startup_grace=(startup or {}).get("terminationGracePeriodSeconds"),
         liveness_grace=(liveness or {}).get("terminationGracePeriodSeconds"),
+        sizes=sizes_of(container.get("resources")),
+        restart_for=restart_for(container),
     )
 
 
-def plan_of(pod: Mapping[str, Any], gone: bool = False) -> PodPlan:
+def plan_of(
+    pod: Mapping[str, Any], gone: bool = False, resize_pending: tuple[str, str] | None = None
+) -> PodPlan:
     """The plan of a v1 Pod object."""
     meta, spec = pod["metadata"], pod["spec"]
     policy = spec.get("restartPolicy") or "Always"
@@ -130,5 +141,7 @@ def plan_of(pod: Mapping[str, Any], gone: bool = False) -> PodPlan:
         active_deadline=spec.get("activeDeadlineSeconds"),
         delete_grace=delete_grace,
         gone=gone,
+        generation=meta.get("generation") or 0,
+        resize_pending=resize_pending,
         names=frozenset(c.name for c in containers),
     )

@@ -53,6 +53,9 @@ def ended(record: ContainerRecord, end: Ended, plan: ContainerPlan | None, pod: 
         later_message="",
         flip_at=0.0,
         retry_at=0.0,
+        resizing=False,
+        resize_error="",
+        resize_retry_at=0.0,
     )
     if plan is None or not restarts(plan, end.exit_code):
         completed = plan is not None and plan.kind == "init" and end.exit_code == 0
@@ -99,6 +102,7 @@ def again(record: ContainerRecord) -> ContainerRecord:
         retry_at=0.0,
         failures=0,
         probing="",
+        resize_restart="",
     )
 
 

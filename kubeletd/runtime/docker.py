@@ -29,6 +29,7 @@ from kubeletd.runtime.interface import (
     EngineInfo,
     EngineUnavailable,
     ImageNotFound,
+    Resources,
     RuntimeEvent,
     SandboxFailure,
     SandboxSpec,
@@ -301,6 +302,13 @@ class DockerRuntime(DockerProcesses, DockerImages):
             raise EngineUnavailable(str(error)) from error
         finally:
             writer.close()
+
+    async def update(self, container_id: str, resources: Resources) -> None:
+        try:
+            body = dockerspec.update(resources)
+            await self._engine.call("POST", f"/containers/{container_id}/update", body=body)
+        except EngineError as error:
+            raise failure(error, container_id) from error
 
     async def kill(self, container_id: str, signal: str = "SIGKILL") -> None:
         await self._signal(container_id, signal)

@@ -190,6 +190,12 @@ def _resources(resources: Resources, oom_floor: int) -> dict[str, Any]:
     return result
 
 
+def update(resources: Resources) -> dict[str, Any]:
+    """The body of an update request: CPU and memory."""
+    wanted = ("CpuShares", "CpuPeriod", "CpuQuota", "Memory", "MemorySwap")
+    return {key: value for key, value in _resources(resources, 0).items() if key in wanted}
+
+
 def _security(security: Security) -> dict[str, Any]:
     options = []
     if security.no_new_privileges:

@@ -361,6 +361,11 @@ class Runtime(Protocol):
 
     async def kill(self, container_id: str, signal: str = "SIGKILL") -> None: ...
 
+    async def update(self, container_id: str, resources: Resources) -> None:
+        """Gives a container other CPU and memory limits (an unset one is left as it is), without touching its
+        process. Raises RuntimeFailure where the kernel refuses."""
+        ...
+
     async def remove(self, container_id: str) -> None:
         """Kills it if it runs. No error if it is gone already."""
         ...

@@ -33,6 +33,7 @@ from kubeletd.runtime.interface import (
     LogOptions,
     ProcessStream,
     RegistryAuth,
+    Resources,
     RuntimeEvent,
     RuntimeFailure,
     SandboxSpec,
@@ -193,6 +194,11 @@ class SimulatedRuntime:
                 self.exit(container_id, _KILLED if seconds > grace_seconds else _TERMINATED)
             return
         self.exit(container_id, _TERMINATED if grace_seconds > 0 else _KILLED)
+
+    async def update(self, container_id: str, resources: Resources) -> None:
+        self._state(container_id)
+        if container_id in self._specs:
+            self._specs[container_id] = replace(self._specs[container_id], resources=resources)
 
     async def kill(self, container_id: str, signal: str = "SIGKILL") -> None:
         self.exit(container_id, _KILLED if signal == "SIGKILL" else _TERMINATED)
