@@ -13,6 +13,7 @@ import os.path
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import orjson
@@ -33,42 +34,53 @@ _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 #: Messages that hold JSON text in field 1.
 _RAW_JSON = ("io.k8s.apimachinery.pkg.runtime.RawExtension", _META + "FieldsV1")
 
-#: Numbers and booleans that are no pointers in Go and omitted from JSON where zero. Other zeros say something.
-_OMITTED_ZERO = frozenset(
-    {
-        "active", "availableReplicas", "count", "currentReplicas", "deprecatedCount", "failed",
-        "failureThreshold", "fullyLabeledReplicas", "generation", "healthCheckNodePort", "hostPort",
-        "initialDelaySeconds", "minReadySeconds", "nodePort", "numberAvailable", "numberUnavailable",
-        "observedGeneration", "periodSeconds", "readyReplicas", "signal", "sizeBytes", "succeeded",
-        "successThreshold", "timeoutSeconds", "unavailableReplicas", "updatedNumberScheduled",
-        "updatedReplicas", "authenticated", "chapAuthDiscovery", "chapAuthSession", "clusterScope", "denied",
-        "globalDefault", "hostIPC", "hostNetwork", "hostPID", "insecureSkipTLSVerifyBackend", "paused",
-        "publishNotReadyAddresses", "readOnly", "sslEnabled", "stdin", "stdinOnce", "tty", "unschedulable",
-    }
-)  # fmt: skip
-#: Strings that say something where they are empty.
-_EMPTY_STRINGS = frozenset(("storageClassName", "volumeAttributesClassName"))
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
+#: Messages that stand for one of two things in JSON: the fields' numbers of a schema, of a list, of a boolean.
+_EITHER = {
+    _EXTENSIONS + "JSONSchemaPropsOrArray": (1, 2, 0),
+    _EXTENSIONS + "JSONSchemaPropsOrStringArray": (1, 2, 0),
+    _EXTENSIONS + "JSONSchemaPropsOrBool": (2, 0, 1),
+}
 
-_numbers: dict[str, tuple[str, ...]] = {}
+_lines: dict[str, str] = {}
+
+
+class _Names:
+    """A message's fields by number - 1: their JSON names, and which of them JSON leaves out where zero."""
+
+    __slots__ = ("json", "omitted")
+
+    def __init__(self, line: str) -> None:
+        fields = line.split(",")
+        self.json = tuple(name.removesuffix("?") for name in fields)
+        self.omitted = tuple(name.endswith("?") for name in fields)
 
 
 class _Malformed(ValueError):
     """The bytes are not what the schema and the field numbers say; the text says where."""
 
 
-def _names(definition: str) -> tuple[str, ...]:
-    """JSON names of a message's fields, by number - 1."""
-    if not _numbers:
+@cache
+def _names(definition: str) -> _Names | None:
+    """What is known of a definition's message."""
+    if not _lines:
         with gzip.open(_DATA, "rt") as file:
             for line in file:
                 name, _, fields = line.rstrip("\n").partition("\t")
-                _numbers[name] = tuple(fields.split(","))
-    return _numbers.get(definition, ())
+                _lines[name] = fields
+    known = _lines.get(definition)
+    return None if known is None else _Names(known)
+
+
+def _definition(api_version: str, kind: str) -> str:
+    """The definition of a body's kind, or empty. Typed clients name DeleteOptions by the version they speak."""
+    name = schema.definition_of("v1" if kind == "DeleteOptions" else api_version, kind)
+    return name if name and _names(name) else ""
 
 
 def is_known(api_version: str, kind: str) -> bool:
     """Whether bodies of a kind can be read."""
-    return bool(_names(schema.definition_of(api_version, kind)))
+    return bool(_definition(api_version, kind))
 
 
 def decode(body: bytes) -> Object:
@@ -82,8 +94,8 @@ def decode(body: bytes) -> Object:
         about = {n: _bytes(value).decode() for n, value in _fields(_bytes(unknown.get(1, b"")))}
         raw = _bytes(unknown.get(2, b""))
         api_version, kind = about.get(1, ""), about.get(2, "")
-        name = schema.definition_of(api_version, kind)
-        if not name or not _names(name):
+        name = _definition(api_version, kind)
+        if not name:
             raise errors.unsupported_media_type(
                 f"{kind} in {api_version} cannot be read from {CONTENT_TYPE}; send application/json"
             )
@@ -141,9 +153,11 @@ def _signed(value: int) -> int:
 def _message(data: bytes, node: Schema, definition: str, path: str) -> Object:
     """An object's fields. `node` has their types, `definition` their numbers (they differ for inline messages)."""
     names = _names(definition)
+    if names is None:
+        raise _Malformed(f"{path}: the fields of {definition} are not known")
     result: Object = {}
     for number, value in _fields(data):
-        name = names[number - 1] if number <= len(names) else ""
+        name = names.json[number - 1] if number <= len(names.json) else ""
         if not name:
             continue  # as every protobuf reader does: fields come and go between the versions of clients
         if name.startswith("="):
@@ -153,27 +167,16 @@ def _message(data: bytes, node: Schema, definition: str, path: str) -> Object:
         if child is None:
             continue  # gone from the API; JSON would drop it as an unknown field too
         where = f"{path}.{name}"
-        if child.type == "array":
-            items = child.items
-            result.setdefault(name, []).extend(_items(value, items, where) if items is not None else ())
+        if child.type == "array" and child.items is not None:
+            result.setdefault(name, []).extend(_items(value, child.items, where))
         elif child.values is not None:
             key, entry = _entry(_bytes(value), child.values, where)
             result.setdefault(name, {})[key] = entry
         else:
             shown = _value(value, child, where)
-            if _says_something(name, shown, child):
+            if shown is not None and not (names.omitted[number - 1] and not shown):
                 result[name] = shown
     return result
-
-
-def _says_something(name: str, value: Any, node: Schema) -> bool:
-    if value is None:
-        return False
-    if value == "":
-        return name in _EMPTY_STRINGS
-    if value is False or (value == 0 and node.type in ("integer", "number")):
-        return name not in _OMITTED_ZERO
-    return True
 
 
 def _items(value: int | bytes, node: Schema, path: str) -> list[Any]:
@@ -199,7 +202,7 @@ def _entry(data: bytes, node: Schema, path: str) -> tuple[str, Any]:
             found = [shown for _, item in inner for shown in _items(item, node.items, path)]
         elif number == 2:
             found = _value(value, node, f"{path}.{key}")
-    if found is None:
+    if found is None and node.format not in ("date-time", "micro-time"):
         found = [] if node.type == "array" else {} if node.type == "object" else ""
     return key, found
 
@@ -216,13 +219,39 @@ def _value(value: int | bytes, node: Schema, path: str) -> Any:
     if kind == "string":
         return _string(value, node)
     if kind == "number":
-        return struct.unpack("<d", value)[0]
+        return _float(value)
+    if node.ref in _EITHER:
+        return _either(value, node, path)
     if node.ref in _RAW_JSON or (node.preserve_unknown and not node.fields):
         text = next((_bytes(raw) for number, raw in _fields(value) if number == 1), b"")
         return orjson.loads(text) if text else None
     if kind != "object":
         raise _Malformed(f"{path}: wrong wire type")
     return _message(value, node, node.ref, path)
+
+
+def _float(value: bytes) -> int | float:
+    """A double; whole numbers as Go writes them in JSON, without a point."""
+    number: float = struct.unpack("<d", value)[0]
+    return int(number) if number.is_integer() else number
+
+
+def _either(value: bytes, node: Schema, path: str) -> Any:
+    """A schema, or several, or names, or yes or no: what a CRD's schema may have in one place."""
+    one, several, boolean = _EITHER[node.ref]
+    props = schema.definition(_EXTENSIONS + "JSONSchemaProps")
+    found: Any = False if boolean else None
+    items: list[Any] = []
+    for number, part in _fields(value):
+        if number == one:
+            found = _message(_bytes(part), props, props.ref, path)
+        elif number == several and node.ref.endswith("StringArray"):
+            items.append(_bytes(part).decode())
+        elif number == several:
+            items.append(_message(_bytes(part), props, props.ref, path))
+        elif number == boolean and found is False:
+            found = bool(part)
+    return items or found
 
 
 def _string(value: bytes, node: Schema) -> Any:
@@ -257,5 +286,5 @@ def _time(parts: dict[int, int | bytes], *, micro: bool) -> str:
         moment = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, OSError, ValueError):
         raise _Malformed("a time is out of range") from None
-    text = f"{moment:%Y-%m-%dT%H:%M:%S}"
+    text = moment.replace(tzinfo=None).isoformat(timespec="seconds")  # strftime does not pad the year
     return f"{text}.{_signed(_number(parts.get(2, 0))) // 1000:06d}Z" if micro else text + "Z"

@@ -1,10 +1,16 @@
-"""Write apimachinery/data/protobuf.gz: the protobuf field numbers of Kubernetes's kinds, as a kubectl knows them.
+"""Write apimachinery/data/protobuf.gz: the protobuf field numbers of Kubernetes's kinds.
 
-    python tools/compile_protobuf.py KUBECTL [OUTPUT]
+    python tools/compile_protobuf.py SOURCE [OUTPUT]
 
-Programs built with Kubernetes's Go types carry descriptors of their messages. The output is gzip of one line a
-message: `definition<TAB>field,field,...`, the JSON names in order of their numbers from 1, empty where a number is
-unused. `=<definition>` is a message whose fields JSON has inline. Types are not written: the compiled schema has them.
+SOURCE is a folder with Kubernetes's Go modules beside each other (`api`, `apimachinery`, `apiextensions-apiserver`,
+`kube-aggregator`), of the version the schema is of. Their `generated.proto` files have the messages and numbers, the
+tags of their Go structs the names in JSON and whether JSON leaves a zero value out.
+
+The output is gzip of one line a message: `definition<TAB>field,field,...`, the JSON names in order of their numbers
+from 1, empty where a number is unused. `name?` is left out of JSON where it is zero or empty (in Go: omitempty and no
+pointer), `=<definition>` is a message whose fields JSON has inline. Types are not written, the schema has them.
+
+What the schema has and the sources have not, or the other way round, is printed: the two must be of one version.
 """
 
 from __future__ import annotations
@@ -12,77 +18,132 @@ from __future__ import annotations
 import gzip
 import re
 import sys
-import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
-
-from google.protobuf import descriptor_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from apimachinery import schema  # noqa: E402
 
-_GZIP = re.compile(rb"\x1f\x8b\x08\x00\x00\x00\x00\x00")
-_MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
+_PACKAGE = re.compile(r"^package k8s\.io\.([\w.]+);", re.M)
+_MESSAGE = re.compile(r"^message (\w+) \{\n(.*?)^\}", re.M | re.S)
+_FIELD = re.compile(r"^  (?:optional|repeated|required|map<\w+, ([\w.]+)>)\s*([\w.]*) (\w+) = (\d+);", re.M)
+_STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
+_TAGGED = re.compile(r"^\t(?:\w+ +)?(\S+)\s+`(.*)`", re.M)
+_NUMBER = re.compile(r'protobuf:"\w+,(\d+),')
+_JSON = re.compile(r'json:"([^"]*)"')
+
+#: Messages whose JSON is not their fields (apimachinery/protobuf.py knows them).
+SPECIAL = re.compile(
+    r"\.(Time|MicroTime|Timestamp|Quantity|IntOrString|Duration|RawExtension|FieldsV1|JSON(SchemaPropsOr\w+)?)$"
+)
 
 
-def messages(program: bytes) -> dict[str, descriptor_pb2.DescriptorProto]:
-    """All messages of k8s.io packages in a program, by the name their definition has."""
-    found: dict[str, descriptor_pb2.DescriptorProto] = {}
-    for match in _GZIP.finditer(program):
-        try:
-            text = zlib.decompressobj(31).decompress(program[match.start() : match.start() + 2_000_000])
-            file = descriptor_pb2.FileDescriptorProto.FromString(text)
-        except (zlib.error, ValueError):
+@dataclass(slots=True)
+class Field:
+    name: str
+    number: int
+    #: The definition's name of a message of Kubernetes, or empty.
+    type: str = ""
+    json: str = ""
+    inline: bool = False
+    omitted_zero: bool = False
+
+
+@dataclass(slots=True)
+class Sources:
+    messages: dict[str, dict[int, Field]] = field(default_factory=dict)
+
+    def read(self, folder: Path) -> None:
+        """The messages of a package, from its generated.proto and its Go structs."""
+        text = (folder / "generated.proto").read_text()
+        package = _PACKAGE.search(text)
+        if package is None:
+            sys.exit(f"{folder}/generated.proto names no package of Kubernetes")
+        prefix = definition_name(f".k8s.io.{package[1]}.")
+        for message in _MESSAGE.finditer(text):
+            fields = {}
+            for found in _FIELD.finditer(message[2]):
+                number = int(found[4])
+                fields[number] = Field(found[3], number, definition_name(found[1] or found[2], prefix))
+            self.messages[prefix + message[1]] = fields
+        for source in folder.glob("*.go"):
+            if not source.name.startswith(("generated.", "zz_")) and not source.name.endswith("_test.go"):
+                for struct in _STRUCT.finditer(source.read_text()):
+                    tags(self.messages.get(prefix + struct[1], {}), struct[2])
+
+
+def definition_name(proto_type: str, prefix: str = "") -> str:
+    """`.k8s.io.api.core.v1.Pod`, or `Pod` in its own package, is `io.k8s.api.core.v1.Pod` in OpenAPI."""
+    if proto_type.startswith(".k8s.io."):
+        return "io.k8s." + proto_type.removeprefix(".k8s.io.").replace("_", "-")
+    return prefix + proto_type if proto_type[:1].isupper() else ""
+
+
+def tags(fields: dict[int, Field], struct: str) -> None:
+    """Note what the tags of a Go struct say of a message's fields."""
+    for tagged in _TAGGED.finditer(struct):
+        number, json = _NUMBER.search(tagged[2]), _JSON.search(tagged[2])
+        found = fields.get(int(number[1])) if number else None
+        if found is None or json is None:
             continue
-        except Exception as error:  # protobuf's DecodeError has no public base
-            if type(error).__name__ != "DecodeError":
-                raise
-            continue
-        if file.name.startswith("k8s.io/"):
-            for message in file.message_type:
-                found[definition_name(f"{file.package}.{message.name}")] = message
-    return found
-
-
-def definition_name(proto_name: str) -> str:
-    """`k8s.io.api.core.v1.Pod` is `io.k8s.api.core.v1.Pod` in OpenAPI."""
-    return re.sub(r"^\.?k8s\.io\.", "io.k8s.", proto_name)
+        found.json, *options = json[1].split(",")
+        found.inline = "inline" in options or not found.json
+        found.omitted_zero = "omitempty" in options and not tagged[1].startswith(("*", "[]", "map["))
 
 
 class Compiler:
-    def __init__(self, found: dict[str, descriptor_pb2.DescriptorProto]) -> None:
-        self.found = found
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
         self.lines: dict[str, str] = {}
+        self.doubts: list[str] = []
 
-    def add(self, name: str, fields: set[str]) -> None:
-        """Write the line of a message whose JSON has `fields`, and of the messages inline in it."""
-        if name in self.lines:
-            return
-        self.lines[name] = ""
-        numbered: dict[int, str] = {}
-        known = {field.lower(): field for field in fields}  # some are `Webhooks` or `uID` in protobuf
-        for field in self.found[name].field:
-            shown = known.get(field.name.lower(), field.name)
-            target = definition_name(field.type_name)
-            if field.type == _MESSAGE and shown not in fields and target in self.found:
-                self.add(target, fields)
-                shown = "=" + target
-            numbered[field.number] = shown
-        if numbered:
-            self.lines[name] = ",".join(numbered.get(i, "") for i in range(1, max(numbered) + 1))
+    def add(self, name: str) -> set[str]:
+        """Write a message's line and those of messages inline in it. The names JSON has are returned."""
+        texts: dict[int, str] = {}
+        names: set[str] = set()
+        for number, found in self.sources.messages[name].items():
+            if found.inline and found.type in self.sources.messages:
+                names |= self.add(found.type)
+                texts[number] = "=" + found.type
+                continue
+            if not found.json:
+                self.doubts.append(f"{name}: no tag in Go for {found.name} = {number}")
+            text = found.json or found.name
+            names.add(text)
+            scalar = found.type not in self.sources.messages  # Go never leaves out structs
+            texts[number] = text + "?" if found.omitted_zero and scalar else text
+        self.lines[name] = ",".join(texts.get(i, "") for i in range(1, max(texts, default=0) + 1))
+        return names
+
+    def add_kind(self, name: str) -> None:
+        """Write the message of a definition of the schema."""
+        expected = set(schema.definition(name).fields) - {"apiVersion", "kind"}
+        found = self.add(name) - {"apiVersion", "kind"}
+        if expected:
+            self.doubts += [f"{name}: {gone} is only in the schema" for gone in sorted(expected - found)]
+            self.doubts += [f"{name}: {new} is not in the schema" for new in sorted(found - expected)]
 
 
 def main() -> None:
-    program = Path(sys.argv[1]).read_bytes()
+    root = Path(sys.argv[1])
     output = Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "apimachinery/data/protobuf.gz"
-    found = messages(program)
-    compiler = Compiler(found)
+    sources = Sources()
+    for module in ("api", "apimachinery", "apiextensions-apiserver", "kube-aggregator"):
+        for path in sorted((root / module).rglob("generated.proto")):
+            sources.read(path.parent)
+    compiler = Compiler(sources)
     for name in schema.definition_names():
-        if name in found and schema.definition(name).type == "object":
-            compiler.add(name, set(schema.definition(name).fields))
+        if SPECIAL.search(name):
+            continue
+        if name in sources.messages:
+            compiler.add_kind(name)
+        elif schema.definition(name).fields:
+            compiler.doubts.append(f"{name}: no message")
     text = "".join(f"{name}\t{compiler.lines[name]}\n" for name in sorted(compiler.lines))
     output.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    print("\n".join(sorted(compiler.doubts)))
     print(f"{output}: {len(compiler.lines)} messages, {output.stat().st_size} bytes")
 
 
