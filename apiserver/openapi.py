@@ -17,7 +17,7 @@ import orjson
 
 from apimachinery import schema
 from apimachinery.resources import Resource
-from apiserver import openapi_paths
+from apiserver import openapi_paths, openapi_prose
 from apiserver.discovery import version_order
 
 Object = dict[str, Any]
@@ -32,6 +32,7 @@ PROTOBUF_V2 = PROTOBUF_V2_ASKED[1]
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_ANYTHING: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 #: Bodies every group version speaks of.
 _ALWAYS = (_META + "Status", _META + "DeleteOptions", _META + "Patch", _META + "WatchEvent")
 
@@ -135,14 +136,14 @@ class OpenAPI:
         group = ".".join(reversed(resource.group.split(".")))
         return f"{group}.{resource.version}.{resource.kind}"
 
-    def _definitions(self, resources: Iterable[Resource]) -> dict[str, Object]:
-        """Raw definitions of all that these resources' requests and answers hold, by name."""
+    def _definitions(self, resources: Iterable[Resource], *, old: bool = False) -> dict[str, Object]:
+        """Raw definitions of all that these resources' requests and answers hold, by name. `old`: for OpenAPI v2."""
         result: dict[str, Object] = {}
         wanted = list(_ALWAYS)
         for resource in resources:
             name = self._definition_name(resource)
             if resource.custom:
-                self._add_custom(result, resource, name)
+                self._add_custom(result, resource, name, old=old)
                 wanted += [_META + "ObjectMeta", _META + "ListMeta"]
             else:
                 wanted.append(name)
@@ -157,29 +158,34 @@ class OpenAPI:
             name = wanted.pop()
             if name in result:
                 continue
-            result[name] = schema.raw_definition(name)
+            result[name] = openapi_prose.worded(name, schema.raw_definition(name))
             wanted.extend(_references(result[name]))
         return result
 
-    def _add_custom(self, result: dict[str, Object], resource: Resource, name: str) -> None:
-        raw = self._custom.get((resource.api_version, resource.kind)) or {
-            "type": "object",
-            "x-kubernetes-preserve-unknown-fields": True,
-        }
-        strings = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+    def _add_custom(self, result: dict[str, Object], resource: Resource, name: str, *, old: bool) -> None:
+        raw = self._custom.get((resource.api_version, resource.kind)) or _ANYTHING
         gvk = {"group": resource.group, "version": resource.version}
-        result[name] = {
-            **raw,
-            "properties": {**strings, "metadata": {"$ref": _META + "ObjectMeta"}, **_without_meta(raw)},
-            "x-kubernetes-group-version-kind": [{**gvk, "kind": resource.kind}],
-        }
+        strings = openapi_prose.type_meta()
+        if old and raw.get("x-kubernetes-preserve-unknown-fields"):
+            # Old clients take what is listed for all there may be: so nothing is.
+            shown: Object = {"type": "object"}
+        else:
+            raw = _for_old_clients(raw) if old else raw
+            metadata = {"$ref": _META + "ObjectMeta", "description": openapi_prose.METADATA}
+            shown = {**raw, "properties": {**strings, "metadata": metadata, **_without_meta(raw)}}
+        result[name] = {**shown, "x-kubernetes-group-version-kind": [{**gvk, "kind": resource.kind}]}
         result[name + "List"] = {
+            "description": f"{resource.list_kind} is a list of {resource.kind}",
             "type": "object",
             "required": ["items"],
             "properties": {
                 **strings,
-                "items": {"type": "array", "items": {"$ref": name}},
-                "metadata": {"$ref": _META + "ListMeta"},
+                "items": {
+                    "type": "array",
+                    "items": {"$ref": name},
+                    "description": f"The objects of the list, each a {resource.kind}.",
+                },
+                "metadata": {"$ref": _META + "ListMeta", "description": openapi_prose.LIST_METADATA},
             },
             "x-kubernetes-group-version-kind": [{**gvk, "kind": resource.list_kind}],
         }
@@ -201,7 +207,7 @@ class OpenAPI:
 
     def _v2(self) -> Object:
         resources = [resource for path in self.paths() for resource in self._resources[path]]
-        definitions = self._definitions(resources)
+        definitions = self._definitions(resources, old=True)
         paths: Object = {}
         for resource in sorted(resources, key=lambda r: (r.base_path, r.plural)):
             paths |= openapi_paths.v2(resource, self._definition_name(resource))
@@ -215,6 +221,24 @@ class OpenAPI:
 
 def _without_meta(raw: Object) -> Object:
     return {k: v for k, v in raw.get("properties", {}).items() if k not in ("apiVersion", "kind", "metadata")}
+
+
+def _for_old_clients(raw: Object) -> Object:
+    """A custom resource's schema in what OpenAPI v2 can say, which is less: what it cannot is left open."""
+    kept = {
+        key: value for key, value in raw.items() if key not in ("allOf", "anyOf", "oneOf", "not", "nullable")
+    }
+    if raw.get("nullable"):
+        kept.pop("type", None)
+    if raw.get("nullable") or raw.get("x-kubernetes-preserve-unknown-fields"):
+        return {k: v for k, v in kept.items() if k not in ("items", "properties", "additionalProperties")}
+    optional = [key for key, child in (raw.get("properties") or {}).items() if child.get("nullable")]
+    required = [key for key in raw.get("required") or () if key not in optional]
+    if required:
+        kept["required"] = required
+    else:
+        kept.pop("required", None)
+    return _below(kept, _for_old_clients)
 
 
 def _references(raw: Any) -> list[str]:

@@ -24,6 +24,8 @@ HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
     "upgrade", "host", "content-length", "authorization", "cookie", "accept-encoding",
 })  # fmt: skip
+#: What the client would add of its own to a request that lacks it: what was sent is to arrive.
+ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _CHUNK = 64 * 1024
 _CONNECT_SECONDS = 10.0
 
@@ -125,7 +127,12 @@ class Proxy:
         body = chunks(request) if request.body_exists else None
         try:
             async with self._session.request(
-                request.method, url, headers=headers, data=body, allow_redirects=False
+                request.method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                skip_auto_headers=ADDED,
             ) as answer:
                 return await relay(request, answer)
         except (ClientError, TimeoutError, OSError) as err:

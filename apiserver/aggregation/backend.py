@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from apimachinery import errors
 from apiserver.pki_files import ClusterFiles
 from apiserver.request import Reader, User
-from apiserver.streams_proxy import HOP_BY_HOP, chunks, relay
+from apiserver.streams_proxy import ADDED, HOP_BY_HOP, chunks, relay
 from apiserver.webhookclient import service_resolver
 
 Object = dict[str, Any]
@@ -81,6 +81,7 @@ class Backends:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
+                skip_auto_headers=ADDED,
                 ssl=self._trust(spec),
             ) as answer:
                 return await relay(request, answer)
