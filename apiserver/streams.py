@@ -64,9 +64,10 @@ class PodStreams:
     # Logs
 
     async def log(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
-        """GET pods/<name>/log."""
+        """GET pods/<name>/log; over a WebSocket where the client asks for one."""
         from apiserver import nodeagent_pb2 as pb
 
+        protocol = websocket.reading_protocol(request)
         options = target.log_options(info.query)
         pod = self._pod(info)
         container = target.container_of(pod, options.container)
@@ -95,6 +96,8 @@ class PodStreams:
             if err.code in (400, 404) and why:
                 raise errors.bad_request(why) from err
             raise
+        if protocol is not None:
+            return await websocket.send_reading(request, protocol, call, first)
         response = web.StreamResponse(headers=headers)
         response.enable_chunked_encoding()
         await self._send_log(request, response, call, first)

@@ -10,10 +10,12 @@ import asyncio
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from apimachinery import errors
 from apiserver.streams_session import CHUNK, Resize, Stdin, parse_resize
 
 COMMAND_PROTOCOLS = (
@@ -23,6 +25,7 @@ COMMAND_PROTOCOLS = (
     "base64.channel.k8s.io",
     "channel.k8s.io",
 )
+READING_PROTOCOLS = ("binary.k8s.io", "base64.binary.k8s.io")
 FORWARD_PROTOCOLS = ("v4.channel.k8s.io", "v4.base64.channel.k8s.io")
 TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 _BEARER = "base64url.bearer.authorization.k8s.io"
@@ -60,6 +63,55 @@ async def accept(request: web.BaseRequest, protocol: str) -> web.WebSocketRespon
         timeout=_CLOSE_SECONDS,
     )
     await socket.prepare(request)
+    return socket
+
+
+def reading_protocol(request: web.BaseRequest) -> str | None:
+    """How a client that may as well have asked for a plain answer wants it in messages; None: plain. Raises 400."""
+    if not is_websocket(request):
+        return None
+    asked = asked_protocols(request)
+    protocol = choose(asked, READING_PROTOCOLS)
+    if protocol is None:
+        text = (
+            f"unable to negotiate protocol: client supports {asked}, server accepts {list(READING_PROTOCOLS)}"
+        )
+        raise errors.bad_request(text)
+    return protocol
+
+
+async def send_reading(
+    request: web.BaseRequest, protocol: str, call: Any, chunk: Any
+) -> web.WebSocketResponse:
+    """What a node's call gives, a message for each piece (`chunk` is the first), until it ends or the client goes."""
+    import grpc
+
+    socket = await accept(request, protocol)
+
+    async def until_closed() -> None:
+        async for _ in socket:
+            continue  # a reader has nothing to say
+        call.cancel()
+
+    watching = asyncio.create_task(until_closed())
+    try:
+        # Cut short by the node, closing is all that can still be said.
+        with suppress(grpc.aio.AioRpcError, ConnectionError):
+            while chunk is not grpc.aio.EOF:
+                if protocol.startswith("base64"):
+                    await socket.send_str(b64encode(chunk.data).decode())
+                else:
+                    await socket.send_bytes(chunk.data)
+                chunk = await call.read()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+    finally:
+        call.cancel()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await socket.close()
     return socket
 
 

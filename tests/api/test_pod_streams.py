@@ -166,6 +166,31 @@ async def test_a_followed_log_ends_at_the_node_when_the_client_goes(agent: FakeA
 # Exec over WebSocket
 
 
+@pytest.mark.parametrize("protocol", ["binary.k8s.io", "base64.binary.k8s.io", ""])
+async def test_a_log_comes_over_a_websocket_too(agent: FakeAgent, client: Client, protocol: str) -> None:
+    text = b""
+    async with asyncio.timeout(SECONDS):
+        async with client.session.ws_connect(
+            f"{client.url}{PODS}/p/log", protocols=(protocol,) if protocol else ()
+        ) as socket:
+            assert (socket.protocol or "") == protocol
+            async for message in socket:
+                text += b64decode(message.data) if protocol.startswith("base64") else message.data
+        assert text == b"line 0\nline 1\nline 2\nline 3\nline 4\n"
+        assert await agent.ended.get() == "logs"
+
+
+async def test_a_log_followed_over_a_websocket_ends_at_the_node_with_the_client(
+    agent: FakeAgent, client: Client
+) -> None:
+    async with asyncio.timeout(SECONDS):
+        async with client.session.ws_connect(f"{client.url}{PODS}/p/log?follow=true") as socket:
+            assert await socket.receive_bytes() == b"line 0\n"
+        assert await agent.ended.get() == "logs"
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
+        await client.session.ws_connect(f"{client.url}{PODS}/p/log", protocols=("v4.channel.k8s.io",))
+
+
 async def test_exec_echoes_and_ends_when_stdin_is_closed(agent: FakeAgent, client: Client) -> None:
     async with client.websocket("p/exec?command=cat&stdin=1&stdout=1&stderr=1", "v5.channel.k8s.io") as ws:
         assert ws.protocol == "v5.channel.k8s.io"
