@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import orjson
 
 from apimachinery import quantity, selectors
+from scheduler.held import held
 
 Object = Mapping[str, Any]
 
@@ -131,7 +132,7 @@ _interned: WeakValueDictionary[bytes, Requirements] = WeakValueDictionary()
 
 def requirements(pod: Object) -> Requirements:
     """The requirements of a Pod object; the same object for pods that ask for the same."""
-    metadata, spec = pod["metadata"], pod.get("spec") or {}
+    metadata, spec = pod["metadata"], held(pod.get("spec") or {}, pod.get("status") or {})
     owner = next((o["uid"] for o in metadata.get("ownerReferences") or () if o.get("controller")), "")
     asked = {
         "namespace": metadata.get("namespace", ""),

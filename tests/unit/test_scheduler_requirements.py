@@ -142,3 +142,30 @@ def test_a_heartbeat_does_not_change_the_view_of_a_node() -> None:
     }
     later = {**obj, "metadata": {"name": "a", "resourceVersion": "2"}}
     assert Node.of(obj) == Node.of(later)
+
+
+def resized(asked: str, allocated: str, actual: str, reason: str = "") -> dict[str, Any]:
+    """A pod in the middle of a resize of its only container."""
+    pod = make_pod("p")
+    pod["spec"]["containers"] = [container(asked)]
+    status: dict[str, Any] = {"name": "c", "resources": {"requests": {"cpu": actual}}}
+    pod["status"] = {"containerStatuses": [{**status, "allocatedResources": {"cpu": allocated}}]}
+    if reason:
+        pod["status"]["conditions"] = [{"type": "PodResizePending", "status": "True", "reason": reason}]
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("asked", "allocated", "actual", "reason", "cpu"),
+    [
+        ("1", "1", "1", "", 1000),
+        ("2", "1", "1", "Deferred", 2000),
+        ("2", "1", "1", "Infeasible", 1000),
+        ("1", "2", "1", "", 2000),
+        ("1", "1", "1500m", "", 1500),
+    ],
+)
+def test_a_pod_holds_the_most_of_what_it_asks_for_and_has(
+    asked: str, allocated: str, actual: str, reason: str, cpu: int
+) -> None:
+    assert requirements(resized(asked, allocated, actual, reason)).requests["cpu"] == cpu
