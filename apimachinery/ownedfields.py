@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from apimachinery.fieldset import MEMBER, FieldSet
+from apimachinery.recurring import Recurring
 from apimachinery.schema import Schema
 
 #: Defaults of list map keys that clients leave out (a structural schema says its own by `default`).
@@ -182,7 +183,10 @@ def created(obj: dict[str, Any], schema: Schema) -> FieldSet:
         if child and below is not None and (key in schema.required or key in _STRUCTS):
             kind = type(child)
             if kind is dict and below.map_type != "atomic":
-                node = created(child, below) if below.fields else _added_fields(child, below, {})
+                if key == "spec" and below.ref:
+                    node = _created_spec(child, below)
+                else:
+                    node = created(child, below) if below.fields else _added_fields(child, below, {})
                 if node:
                     result["f:" + key] = node
                 continue
@@ -191,6 +195,20 @@ def created(obj: dict[str, Any], schema: Schema) -> FieldSet:
                 continue
         result["f:" + key] = added(child, below)
     return result
+
+
+_specs: Recurring[tuple[str, FieldSet]] = Recurring()
+
+
+def _created_spec(spec: dict[str, Any], schema: Schema) -> FieldSet:
+    """The fields of a built-in kind's spec, which often is one of a template."""
+    key = _specs.key(spec)
+    known = _specs.get(key)
+    if known is not None and known[0] == schema.ref:
+        return known[1]
+    fields = created(spec, schema)
+    _specs.put(key, (schema.ref, fields))
+    return fields
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], schema: Schema | None) -> tuple[FieldSet, FieldSet]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apimachinery import names, quantity
+from apimachinery.recurring import Recurring
 
 Object = dict[str, Any]
 
@@ -108,11 +109,25 @@ def _hostname(obj: Object, used: str) -> list[str]:
     ]
 
 
+#: Pods (their specs and annotations) that there is nothing to warn of.
+_plain: Recurring[bool] = Recurring()
+
+
 def of_pod(path: str, pod: Object) -> list[str]:
     """Warnings about a pod, or the template at `path` (with its last dot)."""
     spec: Object = pod.get("spec") or {}
-    found = [*_of_scheduling(path, spec)]
     annotations = _annotations(pod)
+    key = _plain.key([spec, annotations] if annotations else spec)
+    if _plain.get(key):
+        return []
+    found = _of_pod(path, spec, annotations)
+    if not found:
+        _plain.put(key, True)
+    return found
+
+
+def _of_pod(path: str, spec: Object, annotations: Object) -> list[str]:
+    found = [*_of_scheduling(path, spec)]
     for key, text in _POD_ANNOTATIONS.items():
         if key in annotations:
             found.append(f"{path}metadata.annotations[{key}]: {text}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from apimachinery import names
 from apimachinery.errors import duplicate, forbidden_field, invalid_value, required
+from apimachinery.recurring import Recurring
 from apimachinery.validation import (
     containers,
     objectmeta,
@@ -60,8 +61,22 @@ def create_template(errs: Errors, obj: Object) -> None:
     template(errs, "template", obj.get("template") or {})
 
 
+#: Pod specs nothing is wrong with.
+_sound: Recurring[bool] = Recurring()
+
+
 def pod_spec(errs: Errors, path: str, spec: Object) -> None:
     """A PodSpec at `path`, with its defaults set."""
+    key = _sound.key(spec)
+    if _sound.get(key):
+        return
+    count = len(errs)
+    _pod_spec(errs, path, spec)
+    if len(errs) == count:
+        _sound.put(key, True)
+
+
+def _pod_spec(errs: Errors, path: str, spec: Object) -> None:
     if spec.get("volumes"):
         volumes.volumes(errs, f"{path}.volumes", spec["volumes"])
     containers.containers(errs, path, spec)

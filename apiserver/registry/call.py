@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+_PAIRS = [first + second for first in names.SUFFIX_ALPHABET for second in names.SUFFIX_ALPHABET]
+
 #: The server itself: its writes pass no admission.
 SYSTEM = User("system:apiserver", groups=("system:masters",))
 MANAGER = "pybernetes-apiserver"
@@ -64,7 +66,12 @@ class Identity:
 
     def suffix(self) -> str:
         """Five characters for generateName."""
-        return "".join(random.choices(names.SUFFIX_ALPHABET, k=5))
+        pairs = _PAIRS
+        many = len(pairs)
+        drawn = int(random.random() * (many * many * len(names.SUFFIX_ALPHABET)))
+        drawn, first = divmod(drawn, many)
+        third, second = divmod(drawn, many)
+        return pairs[first] + pairs[second] + names.SUFFIX_ALPHABET[third]
 
 
 @dataclass(slots=True)
