@@ -141,7 +141,7 @@ class _Document:
 
     def apply(self, op: dict[str, Json]) -> None:
         kind = op.get("op")
-        if kind not in _OPERATIONS or "path" not in op:
+        if not isinstance(kind, str) or kind not in _OPERATIONS or "path" not in op:
             raise _does_not_apply()
         path = _tokens(op["path"])
         if kind == "remove":

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from apimachinery import decode, schema
+from apimachinery.decode_scalars import Mismatch
 from apimachinery.resources import Resource
 
 Object = dict[str, Any]
@@ -50,32 +52,32 @@ def event_from_core(obj: Object) -> Object:
 
 def hpa_to_v2(obj: Object) -> Object:
     """autoscaling/v1 → autoscaling/v2."""
-    metadata, spec = dict(obj["metadata"]), dict(obj.get("spec") or {})
+    metadata, spec = dict(obj.get("metadata") or {}), dict(obj.get("spec") or {})
     annotations = dict(metadata.get("annotations") or {})
-    metrics = _loads(annotations.pop(_METRICS, ""), [])
+    metrics = _annotated(annotations, _METRICS, "spec", "metrics") or []
     percentage = spec.pop("targetCPUUtilizationPercentage", None)
     if percentage is not None:
         target = {"type": "Utilization", "averageUtilization": percentage}
         metrics = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}, *metrics]
     if metrics:
         spec["metrics"] = metrics
-    if behavior := _loads(annotations.pop(_BEHAVIOR, ""), None):
+    if behavior := _annotated(annotations, _BEHAVIOR, "spec", "behavior"):
         spec["behavior"] = behavior
     status = dict(obj.get("status") or {})
-    current = _loads(annotations.pop(_CURRENT_METRICS, ""), [])
+    current = _annotated(annotations, _CURRENT_METRICS, "status", "currentMetrics") or []
     used = status.pop("currentCPUUtilizationPercentage", None)
     if used is not None:
         current = [_cpu_status({"averageUtilization": used, "averageValue": "0"}), *current]
     if current:
         status["currentMetrics"] = current
-    if conditions := _loads(annotations.pop(_CONDITIONS, ""), []):
+    if conditions := _annotated(annotations, _CONDITIONS, "status", "conditions"):
         status["conditions"] = conditions
     return _assembled(obj, "autoscaling/v2", metadata, annotations, spec, status)
 
 
 def hpa_from_v2(obj: Object) -> Object:
     """autoscaling/v2 → autoscaling/v1; what v1 has no field for goes to annotations."""
-    metadata, spec = dict(obj["metadata"]), dict(obj.get("spec") or {})
+    metadata, spec = dict(obj.get("metadata") or {}), dict(obj.get("spec") or {})
     annotations = dict(metadata.get("annotations") or {})
     others = []
     for metric in spec.pop("metrics", None) or ():
@@ -105,11 +107,19 @@ def _cpu_status(current: Object) -> Object:
     return {"type": "Resource", "resource": {"name": "cpu", "current": current}}
 
 
-def _loads(text: str, default: Any) -> Any:
+def _annotated(annotations: dict[str, str], key: str, part: str, field: str) -> Any:
+    """Take a field of v2 out of its annotation; None where it is none, as anybody may write annotations."""
+    text = annotations.pop(key, "")
+    if not text:
+        return None
+    node = schema.for_kind("autoscaling/v2", "HorizontalPodAutoscaler")
+    assert node is not None
     try:
-        return orjson.loads(text) if text else default
-    except orjson.JSONDecodeError:
-        return default
+        found: Object = {part: {field: orjson.loads(text)}}
+        decode.normalize(found, node)
+    except (orjson.JSONDecodeError, Mismatch):
+        return None
+    return found[part].get(field)
 
 
 def _annotate(annotations: dict[str, str], key: str, value: Any) -> None:

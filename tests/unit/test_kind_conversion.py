@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,20 @@ def test_autoscalers_survive_the_round_trip(metrics: list[Any], behavior: Any) -
         spec["behavior"] = behavior
     original = hpa(**spec)
     assert conversion.hpa_to_v2(conversion.hpa_from_v2(original)) == original
+
+
+@pytest.mark.parametrize("text", ["5", "[5]", "{", '{"a":1}', '[{"type":"Pods","pods":7}]', "null", ""])
+def test_annotations_that_are_no_fields_of_v2_are_dropped(text: str) -> None:
+    prefix = "autoscaling.alpha.kubernetes.io"
+    written = dict.fromkeys(
+        (f"{prefix}/{key}" for key in ("metrics", "behavior", "current-metrics", "conditions")), text
+    )
+    old = {"apiVersion": "autoscaling/v1", "metadata": {"name": "h", "annotations": written}, "spec": {}}
+    new = conversion.hpa_to_v2(old)
+    assert "annotations" not in new["metadata"]
+    assert new["spec"] in ({}, {"behavior": {}})
+    assert conversion.hpa_from_v2(new)["spec"] == {}
+    assert conversion.hpa_to_v2({"kind": "HorizontalPodAutoscaler"})["spec"] == {}
 
 
 def test_events_survive_the_round_trip() -> None:

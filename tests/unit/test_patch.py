@@ -71,6 +71,8 @@ def test_each_json_patch_operation(op: dict[str, Any], result: Any) -> None:
         {"op": "test", "path": "/a/0", "value": True},
         {"op": "move", "from": "/a", "path": "/a/b"},
         {"op": "jump", "path": "/a"},
+        {"op": ["add"], "path": "/a"},
+        {"op": {}, "path": "/a"},
         {"op": "copy", "path": "/b"},
     ],
 )
