@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
+_MS_REMOUNT, _MS_BIND = 32, 4096
 _MNT_DETACH = 2
 
 
@@ -23,6 +25,26 @@ def mount_tmpfs(target: Path, *, size: int = 0, mode: int = 0o755, executable: b
     flags = _MS_NOSUID | _MS_NODEV | (0 if executable else _MS_NOEXEC)
     result = _libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", flags, options.encode())
     _check(result, f"mount tmpfs on {target}")
+
+
+def mount_layers(layers: Sequence[str], target: Path) -> None:
+    """Directories over each other, the first on top, read-only; nothing in them runs. Raises OSError."""
+    if len(layers) == 1:
+        bind_read_only(Path(layers[0]), target)
+        return
+    flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    options = f"lowerdir={':'.join(layers)}"
+    result = _libc.mount(b"overlay", os.fsencode(target), b"overlay", flags, os.fsencode(options))
+    _check(result, f"mount layers on {target}")
+
+
+def bind_read_only(source: Path, target: Path) -> None:
+    """A directory seen at another place (or its own), read-only; nothing in it runs there. Raises OSError."""
+    result = _libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)
+    _check(result, f"bind {source} to {target}")
+    flags = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    result = _libc.mount(None, os.fsencode(target), None, flags, None)
+    _check(result, f"make {target} read-only")
 
 
 def unmount(target: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kubeletd import translate
 from kubeletd.images import Images
+from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import Hooks, Pod, PodFacts, Prober, ResolveEnvironment, Sources, Volumes
 from kubeletd.network import Addresses
 from kubeletd.runtime.interface import Runtime
@@ -19,6 +20,7 @@ class Parts:
 
     runtime: Runtime
     images: Images
+    image_volumes: ImageVolumes
     volumes: Volumes
     sources: Sources
     resolve: ResolveEnvironment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from apimachinery.errors import StatusError
 from kubeletd import podfiles, translate
@@ -19,9 +20,16 @@ from kubeletd.runtime.interface import ContainerSpec, EngineUnavailable, ImageNo
 log = logging.getLogger(__name__)
 
 Record = Callable[[str, str, str], None]  # Normal|Warning, reason, message
-Gathered = tuple[
-    ContainerSpec, str, Sizes
-]  # the spec, the image's id as a status shows it, what is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a container is made of. `image_id` and `volume_images` (by volume) are as a status shows them."""
+
+    spec: ContainerSpec
+    image_id: str
+    sizes: Sizes
+    volume_images: tuple[tuple[str, str], ...]
 
 
 async def gather(
@@ -44,6 +52,7 @@ async def gather(
             secrets.append(secret)
     image = await parts.images.ensure(pod, container, secrets, record)
     env = await parts.resolve(pod, container, parts.sources, facts)
+    shown = await parts.image_volumes.ensure(pod, container, paths, secrets, record)
     mounts = await parts.volumes.container_mounts(pod, container, paths, dict(env))
     if parts.root is not None:
         mounts += podfiles.mounts(parts.root, pod, container, instruction.attempt)
@@ -62,7 +71,8 @@ async def gather(
     )
     if parts.root is not None:
         spec = podfiles.with_seccomp(parts.root, spec)
-    return spec, shown_id(image), sizes_of(container.get("resources"))
+    sizes = sizes_of(container.get("resources"))
+    return Gathered(spec, shown_id(image), sizes, tuple(sorted(shown.items())))
 
 
 async def prepare(
@@ -71,7 +81,7 @@ async def prepare(
     """The outcome of a Prepare; `gathering` is what may be cancelled of it."""
     name, attempt = instruction.name, instruction.attempt
     try:
-        spec, image_id, sizes = await gathering
+        found = await gathering
     except asyncio.CancelledError:
         if not gathering.cancelled() or _ending():
             raise
@@ -96,7 +106,7 @@ async def prepare(
         record("Warning", "Failed", f"Error: {error}")
         return ev.PrepareFailed(name, attempt, "CreateContainerError", str(error))
     try:
-        container_id = await parts.runtime.create_container(spec)
+        container_id = await parts.runtime.create_container(found.spec)
     except EngineUnavailable as error:
         return ev.PrepareFailed(name, attempt, "", error.message)
     except ImageNotFound:
@@ -105,7 +115,15 @@ async def prepare(
         record("Warning", "Failed", f"Error: {error.message}")
         return ev.PrepareFailed(name, attempt, error.reason, error.message)
     record("Normal", "Created", "Container created")
-    return ev.Prepared(name, attempt, container_id, image_id, spec.identity.spec_hash, sizes)
+    return ev.Prepared(
+        name,
+        attempt,
+        container_id,
+        found.image_id,
+        found.spec.identity.spec_hash,
+        found.sizes,
+        found.volume_images,
+    )
 
 
 def _ending() -> bool:

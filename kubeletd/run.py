@@ -20,6 +20,7 @@ from kubeletd import translate
 from kubeletd.agent import AgentOptions, NodeAgent
 from kubeletd.feed import Feed, own_name, pods_node
 from kubeletd.images import Images
+from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import CannotStart, ServerOptions
 from kubeletd.nodestatus import NodeSettings, pairs, parse_taint
 from kubeletd.parts import Parts
@@ -84,10 +85,13 @@ async def _docker_node(
 
     def parts(agent: NodeAgent) -> Parts:
         sources.changed = agent.sources_changed
+        images = Images(runtime)
+        image_volumes = ImageVolumes(runtime, images)
         return Parts(
             runtime=runtime,
-            images=Images(runtime),
-            volumes=PodVolumes(root, sources, options.node_name),
+            images=images,
+            image_volumes=image_volumes,
+            volumes=PodVolumes(root, sources, options.node_name, image_volumes),
             sources=sources,
             resolve=resolve,
             prober=ContainerProber(runtime, agent.report_probe, agent.record),
@@ -126,9 +130,11 @@ def simulated_node(options: Options, name: str, client: Client, pods: Feed, node
     runtime = SimulatedRuntime(time.time)
 
     def parts(agent: NodeAgent) -> Parts:
+        images = Images(runtime)
         return Parts(
             runtime=runtime,
-            images=Images(runtime),
+            images=images,
+            image_volumes=ImageVolumes(runtime, images),
             volumes=parts_of.NoVolumes(),
             sources=parts_of.NoSources(),
             resolve=parts_of.no_environment,

@@ -139,6 +139,9 @@ def _container_status(container: Mapping[str, Any], key: str, state: PodState, n
     }
     if container_id:
         result["containerID"] = f"{node.runtime}://{container_id}"
+    if container.get("volumeMounts"):
+        images = dict(record.volume_images)
+        result["volumeMounts"] = [_volume_mount(mount, images) for mount in container["volumeMounts"]]
     if key != "ephemeralContainerStatuses":
         allocated = container.get("resources") or {}
         # What a process has been given; for one that is yet to be, what it will be.
@@ -147,6 +150,16 @@ def _container_status(container: Mapping[str, Any], key: str, state: PodState, n
         if allocated.get("requests"):
             result["allocatedResources"] = allocated["requests"]
     return result
+
+
+def _volume_mount(mount: Mapping[str, Any], images: Mapping[str, str]) -> Object:
+    """A mount as a container's status tells it; mounts below a read-only one are never made read-only here."""
+    told: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
+    if mount.get("readOnly"):
+        told |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+    if mount["name"] in images:
+        told["volumeStatus"] = {"image": {"imageRef": images[mount["name"]]}}
+    return told
 
 
 def _default_reason(kind: str, state: PodState) -> str:

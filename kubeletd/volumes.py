@@ -15,8 +15,9 @@ from typing import Any
 
 from apimachinery import quantity
 from apimachinery.errors import StatusError
-from kubeletd import atomicfiles, localvolumes, mounts
+from kubeletd import atomicfiles, imagevolumes, localvolumes, mounts
 from kubeletd.environment import expand
+from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import Container, MountError, Pod, PodConfigError, PodFacts
 from kubeletd.projection import (
     DEFAULT_MODE,
@@ -29,7 +30,7 @@ from kubeletd.projection import (
     keyed,
     token_mode,
 )
-from kubeletd.runtime.interface import Mount
+from kubeletd.runtime.interface import Mount, RuntimeFailure
 from kubeletd.sources import ApiSources, Key
 
 _PROPAGATION = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
@@ -88,11 +89,14 @@ def references(pod: Pod) -> list[Key]:
 class PodVolumes:
     """Volumes of this node's pods under `root`, which holds one directory a pod."""
 
-    def __init__(self, root: Path, sources: ApiSources, node_name: str) -> None:
+    def __init__(
+        self, root: Path, sources: ApiSources, node_name: str, images: ImageVolumes | None = None
+    ) -> None:
         self._root = root
         self._pods = root / "pods"
         self._sources = sources
         self._node_name = node_name
+        self._images = images
         self._locks: dict[
             str, asyncio.Lock
         ] = {}  # by uid, from the first mount to the end of the last unmount
@@ -136,6 +140,11 @@ class PodVolumes:
             return await self._claim(pod, volume["persistentVolumeClaim"]["claimName"])
         if "ephemeral" in volume:
             return await self._claim(pod, f"{pod['metadata']['name']}-{name}")
+        if "image" in volume:
+            # Filled when the first container that mounts it is prepared, by its pull policy.
+            directory = self._directory(pod, imagevolumes.PLUGIN, name)
+            await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+            return str(directory)
         payload = await self._payload(pod, volume, facts)
         if payload is None:
             kind = next((key for key in volume if key != "name"), "none")
@@ -234,6 +243,7 @@ class PodVolumes:
     ) -> list[Mount]:
         """The container's volumeMounts (subPath made and checked, subPathExpr expanded). Raises PodConfigError."""
         found = []
+        of_images = {volume["name"] for volume in imagevolumes.used(pod, container)}
         for mount in container.get("volumeMounts") or ():
             if mount["name"] not in paths:
                 raise PodConfigError(
@@ -245,7 +255,9 @@ class PodVolumes:
                 sub_path = expand(expression, env)
                 if "$(" in sub_path:
                     raise PodConfigError(f"failed to expand subPath {expression!r}: missing value")
-            if sub_path:
+            if sub_path and mount["name"] in of_images:
+                source = await asyncio.to_thread(_sub_path_of_image, source, sub_path, mount["name"])
+            elif sub_path:
                 source = await asyncio.to_thread(
                     _sub_path, source, sub_path, mount["name"], container["name"]
                 )
@@ -288,8 +300,10 @@ class PodVolumes:
         self._sources.release(uid)
         async with self._locks.setdefault(uid, asyncio.Lock()):
             try:
+                if self._images is not None:
+                    await self._images.release(uid, self._pods / uid)
                 await asyncio.to_thread(self._remove, self._pods / uid)
-            except OSError as error:
+            except (OSError, RuntimeFailure) as error:
                 raise MountError(f"UnmountVolume.TearDown failed for pod {uid}: {error}") from error
             del self._locks[uid]
 
@@ -314,6 +328,15 @@ def _plugin(volume: Mapping[str, Any]) -> str:
 
 def _has_token(payload: Payload) -> bool:
     return any(file.mode == 0o600 for file in payload.values())
+
+
+def _sub_path_of_image(volume: str, sub_path: str, name: str) -> str:
+    root = os.path.realpath(volume)
+    target = os.path.realpath(os.path.join(root, sub_path))
+    if not target.startswith(root + os.sep) or not os.path.exists(target):
+        text = f'failed to mount image volume "{name}": image volume subpath {sub_path!r}: no such directory'
+        raise PodConfigError(text, "CreateContainerError")
+    return target
 
 
 def _sub_path(volume: str, sub_path: str, name: str, container: str) -> str:

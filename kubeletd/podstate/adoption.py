@@ -111,6 +111,7 @@ def _from_containers(
         attempt=attempt,
         id=newest.id,
         image_id=(reported.get("imageID") if same_run else "") or newest.image_id,
+        volume_images=_volume_images(reported) if same_run else (),
         spec_hash=newest.identity.spec_hash,
         sizes=sizes_of(reported["resources"]) if same_run and "resources" in reported else plan.sizes,
         started_at=newest.started_at,
@@ -132,6 +133,15 @@ def _from_containers(
     else:
         record = ended(record, end_of(newest), plan, pod)
     return record, {c.id for c in older if c.status != "exited"}
+
+
+def _volume_images(reported: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    found = {}
+    for mount in reported.get("volumeMounts") or ():
+        reference = ((mount.get("volumeStatus") or {}).get("image") or {}).get("imageRef")
+        if reference:
+            found[mount["name"]] = reference
+    return tuple(sorted(found.items()))
 
 
 def _from_status(

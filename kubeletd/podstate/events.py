@@ -89,6 +89,7 @@ class Prepared:
     image_id: str
     spec_hash: str
     sizes: Sizes | None = None
+    volume_images: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class ContainerRecord:
     attempt: int = 0
     id: str = ""
     image_id: str = ""
+    volume_images: tuple[tuple[str, str], ...] = ()  # of image volumes it mounts, by volume
     spec_hash: str = ""
     started_at: float = 0.0
     hook: str = ""  # postStart: "", running, done

@@ -21,6 +21,7 @@ from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
 from kubeletd.runtime.dockerprocess import DockerProcesses
 from kubeletd.runtime.dockerstream import EngineError, json_lines
+from kubeletd.runtime.dockerviews import DockerViews
 from kubeletd.runtime.interface import (
     ContainerNotFound,
     ContainerSpec,
@@ -75,7 +76,7 @@ def _oom_floor() -> int:
         return int(own.read())
 
 
-class DockerRuntime(DockerProcesses, DockerImages):
+class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
     """The containers of node `node` of cluster `cluster` on one engine.
 
     `subnet` is the cluster's pod CIDR and `gateway` the bridge's address in it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 Kind = Literal["sandbox", "init", "container", "ephemeral"]
@@ -408,6 +409,15 @@ class Runtime(Protocol):
         ...
 
     async def remove_image(self, image_id: str) -> None: ...
+
+    async def show_image(self, image_id: str, uid: str, volume: str, target: Path) -> None:
+        """Mounts an image's files at `target`, read-only and not executable, and holds the image for that volume of
+        that pod. Raises ImageNotFound, RuntimeFailure."""
+        ...
+
+    async def forget_images(self, uid: str) -> None:
+        """Lets go of the images held for a pod whose volumes are unmounted. Raises RuntimeFailure."""
+        ...
 
     async def network_namespace(self, sandbox: ContainerState) -> str:
         """A path (`/proc/<pid>/ns/net`) for entering the pod's network, "" for the host's own."""

@@ -20,6 +20,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from kubeletd.runtime.interface import (
@@ -247,6 +248,12 @@ class SimulatedRuntime:
         return image
 
     async def remove_image(self, image_id: str) -> None:
+        return
+
+    async def show_image(self, image_id: str, uid: str, volume: str, target: Path) -> None:
+        return
+
+    async def forget_images(self, uid: str) -> None:
         return
 
     async def network_namespace(self, sandbox: ContainerState) -> str:
