@@ -41,8 +41,10 @@ class ServerConfig(ComponentConfig):
         (), description="admission plugin to run that is off by default (StorageObjectInUseProtection)"
     )
     disable_admission_plugins: tuple[str, ...] = Field((), description="admission plugin to leave out")
-    max_requests_inflight: int = Field(400, ge=1, description="reading requests served at one time")
-    max_mutating_requests_inflight: int = Field(200, ge=1, description="writing requests served at one time")
+    max_requests_inflight: int = Field(
+        400, ge=0, description="with max-mutating-requests-inflight the seats that priority levels share"
+    )
+    max_mutating_requests_inflight: int = Field(200, ge=0, description="see max-requests-inflight")
     request_timeout: float = Field(60.0, gt=0, description="seconds a request other than a watch may take")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="log level")
 

@@ -47,6 +47,18 @@ class Connection(RequestHandler):
             self.on_change()
 
 
+class Request(web.BaseRequest):
+    """`on_start` is called with the response whose head is about to be sent."""
+
+    ATTRS = web.BaseRequest.ATTRS | frozenset(("on_start",))
+
+    on_start: Callable[[web.StreamResponse], None] | None = None
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        if self.on_start is not None:
+            self.on_start(response)
+
+
 class ConnectionServer(web.Server):
     """aiohttp's low-level server, making `Connection`s."""
 

@@ -16,7 +16,9 @@ from apimachinery.resources import Resource
 from apiserver import handlers, negotiation, requestinfo, respond
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
+from apiserver.connection import Connection, Request
 from apiserver.exchange import Exchange
+from apiserver.flowcontrol.filter import Class, FlowControl, Rejected
 from apiserver.metrics import RequestMetrics
 from apiserver.negotiation import PLAIN, Media
 from apiserver.nonresource import Plain
@@ -37,6 +39,7 @@ _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _NAMED = frozenset({"get", "update", "patch", "delete"})
 #: Subresources that stream for as long as the client likes.
 _STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_TOO_MANY = "Too many requests, please try again later.\n"
 _NOT_ALLOWED = "the server does not allow this method on the requested resource"
 
 
@@ -58,17 +61,15 @@ class Dispatcher:
         authenticator: Authenticator,
         authorizer: Authorizer,
         metrics: RequestMetrics,
+        flow: FlowControl,
         *,
-        max_reading: int,
-        max_writing: int,
         timeout: float,
     ) -> None:
         self.registries = registries
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._metrics = metrics
-        self._max_reading = max_reading
-        self._max_writing = max_writing
+        self._flow = flow
         self._timeout = timeout
         # Reads of an embedded store wait for nobody: they need no clock.
         self._local = registries.backend.store.exclusive
@@ -83,13 +84,21 @@ class Dispatcher:
         started = time.perf_counter()
         info = requestinfo.parse(request.method, request.raw_path)
         media = PLAIN
+        found: Class | None = None
         try:
             accept = request.headers.get("Accept", "")
             if accept and accept != negotiation.JSON and accept != "*/*":
                 media = negotiation.accept(accept) if info.plural else _lenient(accept)
-            response = await self._serve(request, info, media)
+            user = self._authenticator.authenticate(request.headers, request.protocol.peer)  # type: ignore[attr-defined]
+            if info.subresource not in _STREAMS:
+                found = self._flow.classify(user, info)
+            response = await self._serve(request, info, user, media, found)
         except StatusError as problem:
             response = respond.error(problem, Media(media.yaml))
+        except Rejected:
+            self._metrics.rejected += 1
+            response = respond.text(_TOO_MANY, 429)
+            response.headers["Retry-After"] = "1"
         except StorageError as problem:
             logger.warning("storage: %s", problem)
             response = respond.error(errors.service_unavailable(f"storage is not available: {problem}"))
@@ -105,14 +114,73 @@ class Dispatcher:
                     "This request caused apiserver to panic. Look in the logs for details.",
                 )
             )
+        if found is not None and not response.prepared:
+            response.headers.update(found.headers)
         self._metrics.observe(
             info.verb, info.group, info.version, info.plural, info.subresource, response.status,
             time.perf_counter() - started,
         )  # fmt: skip
         return response
 
-    async def _serve(self, request: web.BaseRequest, info: RequestInfo, media: Media) -> web.StreamResponse:
-        user = self._authenticator.authenticate(request.headers, request.protocol.peer)  # type: ignore[attr-defined]
+    async def _serve(
+        self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media, found: Class | None
+    ) -> web.StreamResponse:
+        """Serve a request with a seat; streams (which are of no class) without."""
+        if found is None:
+            self._authorize(user, info)
+            return await self._route(request, info, user, media)
+        flow = self._flow
+        if not flow.take(found):
+            assert isinstance(request.protocol, Connection)
+            await flow.wait(found, request.protocol)
+        if info.verb == "watch":
+            return await self._watch(request, info, user, media, found)
+        metrics = self._metrics
+        writes = info.verb in _WRITES
+        if writes:
+            metrics.writing += 1
+        else:
+            metrics.reading += 1
+        try:
+            self._authorize(user, info)
+            if self._local and not writes:
+                return await self._route(request, info, user, media)
+            async with asyncio.timeout(self._timeout):
+                return await self._route(request, info, user, media)
+        except TimeoutError:
+            raise errors.timeout("request did not complete within the allotted timeout") from None
+        finally:
+            if writes:
+                metrics.writing -= 1
+            else:
+                metrics.reading -= 1
+            flow.release(found)
+
+    async def _watch(
+        self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media, found: Class
+    ) -> web.StreamResponse:
+        """Serve a watch: it has its seat until it begins."""
+        seated = True
+
+        def begun(response: web.StreamResponse) -> None:
+            nonlocal seated
+            if seated:
+                seated = False
+                self._flow.release(found)
+                response.headers.update(found.headers)
+
+        assert isinstance(request, Request)
+        request.on_start = begun
+        try:
+            self._authorize(user, info)
+            return await self._route(request, info, user, media)
+        finally:
+            if seated:
+                seated = False
+                self._flow.release(found)
+
+    def _authorize(self, user: User, info: RequestInfo) -> None:
+        """Raises 403 where the user may not do this."""
         name = info.name
         if not name and info.query and info.verb in ("list", "watch", "deletecollection"):
             name = _selected_name(info)
@@ -133,36 +201,6 @@ class Dispatcher:
         )
         if why is not None:
             raise errors.forbidden(info.plural, name, why, info.group)
-        if info.verb == "watch" or info.subresource in _STREAMS:
-            return await self._route(request, info, user, media)
-        metrics = self._metrics
-        if info.verb in _WRITES:
-            if metrics.writing >= self._max_writing:
-                raise self._too_many()
-            metrics.writing += 1
-            try:
-                async with asyncio.timeout(self._timeout):
-                    return await self._route(request, info, user, media)
-            except TimeoutError:
-                raise errors.timeout("request did not complete within the allotted timeout") from None
-            finally:
-                metrics.writing -= 1
-        if metrics.reading >= self._max_reading:
-            raise self._too_many()
-        metrics.reading += 1
-        try:
-            if self._local:
-                return await self._route(request, info, user, media)
-            async with asyncio.timeout(self._timeout):
-                return await self._route(request, info, user, media)
-        except TimeoutError:
-            raise errors.timeout("request did not complete within the allotted timeout") from None
-        finally:
-            metrics.reading -= 1
-
-    def _too_many(self) -> StatusError:
-        self._metrics.rejected += 1
-        return errors.too_many_requests("Too many requests, please try again later.", 1)
 
     async def _route(
         self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media

@@ -47,6 +47,8 @@ class RequestMetrics:
         self.reading = 0
         self.writing = 0
         self.rejected = 0
+        #: Whoever has metric families of its own.
+        self.sources: list[Callable[[], Iterable[Any]]] = []
         self.gauges: dict[
             str, tuple[str, Callable[[], Iterable[tuple[tuple[str, ...], float]]], tuple[str, ...]]
         ] = {}
@@ -108,6 +110,8 @@ class RequestMetrics:
             "Requests refused because too many were being served.",
             value=self.rejected,
         )
+        for source in self.sources:
+            yield from source()
         for name, (text, read, gauge_labels) in self.gauges.items():
             family = GaugeMetricFamily(name, text, labels=list(gauge_labels))
             for values, value in read():

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,19 @@ from apiserver import admission, bootstrap, nonresource, pki_files, subresources
 from apiserver.admission import dynamic
 from apiserver.aggregation.aggregator import Aggregator
 from apiserver.aggregation.backend import Backends
+from apiserver.aggregation.registration import Registration
 from apiserver.authn import Authenticator
 from apiserver.authz import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Authorizer
 from apiserver.cacher import Cachers
 from apiserver.config import ServerConfig
-from apiserver.connection import ConnectionServer
+from apiserver.connection import ConnectionServer, Request
 from apiserver.customresources.controller import CustomResources
 from apiserver.customresources.webhookconversion import asking
 from apiserver.dispatch import Dispatcher
 from apiserver.exchange import MAX_BODY
+from apiserver.flowcontrol import metrics as flow_metrics
+from apiserver.flowcontrol.controller import LEVELS, SCHEMAS, FlowControlController
+from apiserver.flowcontrol.filter import FlowControl
 from apiserver.kubernetes_service import KubernetesService
 from apiserver.metrics import RequestMetrics
 from apiserver.registry.call import Backend, Identity
@@ -42,6 +46,8 @@ logger = logging.getLogger(__name__)
 EVENT_TTL = 3600
 #: Seconds that running requests get to finish when the server stops.
 SHUTDOWN_SECONDS = 5.0
+#: The part of its time that a request may wait for a seat.
+WAIT_SHARE = 0.25
 REPAIR_SECONDS = 180.0
 RETRY_SECONDS = 0.5
 
@@ -103,14 +109,13 @@ class ApiServer:
             disabled=config.disable_admission_plugins,
         )
         metrics = RequestMetrics()
+        flow = FlowControl(
+            max(1, config.max_requests_inflight + config.max_mutating_requests_inflight),
+            config.request_timeout * WAIT_SHARE,
+        )
+        metrics.sources.append(lambda: flow_metrics.families(flow))
         dispatcher = Dispatcher(
-            registries,
-            authenticator,
-            authorizer,
-            metrics,
-            max_reading=config.max_requests_inflight,
-            max_writing=config.max_mutating_requests_inflight,
-            timeout=config.request_timeout,
+            registries, authenticator, authorizer, metrics, flow, timeout=config.request_timeout
         )
         subresources.install(dispatcher, authenticator, authorizer, certificates, config)
         streams = StreamRoutes(dispatcher, authorizer, certificates)
@@ -122,7 +127,9 @@ class ApiServer:
             authenticator,
             self.url.removeprefix("https://"),
         )
-        await bootstrap.objects(registries)
+        flow_controller = FlowControlController(registries, flow)
+        await asyncio.gather(bootstrap.objects(registries), flow_controller.ensure(status=False))
+        flow_controller.configure()
         custom = CustomResources(registries, dispatcher, asking(webhooks, backend.identity.uid))
         await custom.start()
         dispatcher.find = custom.find
@@ -130,15 +137,21 @@ class ApiServer:
         self._running.push_async_callback(backends.close)
         dispatcher.aggregator = Aggregator(registries, backends, certificates.ca_file)
         await dispatcher.aggregator.start()
+        registration = Registration(registries)
+        await registration.start()
         service = KubernetesService(registries, _advertised(config), self.port)
         await service.start()
         background = Background()
         for resource in (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
-            background.start(_invalidate(cachers, resource, authorizer))
+            background.start(_invalidate(cachers, resource, authorizer.invalidate))
+        for resource in (LEVELS, SCHEMAS):
+            background.start(_invalidate(cachers, resource, flow_controller.invalidate))
+        background.start(flow_controller.run())
         background.start(service.run())
         background.start(_repair(registries))
         background.start(custom.run())
         background.start(dispatcher.aggregator.run())
+        background.start(registration.run())
         # What is pushed last is stopped first: no more requests, then their watches end, then the rest.
         self._running.push_async_callback(background.stop)
         self._running.push_async_callback(custom.stop)
@@ -167,7 +180,7 @@ class ApiServer:
 
         def request(*parts: Any) -> web.BaseRequest:
             message, payload, protocol, writer, task = parts
-            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+            return Request(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
 
         server = ConnectionServer(dispatcher, request_factory=request, access_log=None, keepalive_timeout=300)
         runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -205,15 +218,15 @@ class Background:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _invalidate(cachers: Cachers, resource: resources.Resource, authorizer: Authorizer) -> None:
-    """Have the authorizer look anew whenever a role or binding changes."""
+async def _invalidate(cachers: Cachers, resource: resources.Resource, invalidate: Callable[[], None]) -> None:
+    """Have whoever goes by the objects of a resource look anew whenever one changes."""
     cacher = cachers[resource]
     while True:
         watcher = cacher.watch(cacher.revision, encoder=_changed)
-        authorizer.invalidate()
+        invalidate()
         try:
             async for _ in watcher:
-                authorizer.invalidate()
+                invalidate()
         finally:
             watcher.close()
         try:
