@@ -12,7 +12,10 @@ _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": 
 
 
 def requests(pod: Mapping[str, Any]) -> dict[str, int]:
-    """What a pod asks for, in thousandths: the sum of its containers and sidecars or its largest init container."""
+    """What a pod asks for, in thousandths: the sum of its containers and sidecars or its largest init container.
+
+    Where it has resources of its own, they say it for CPU and memory.
+    """
     spec = pod["spec"]
     total: dict[str, int] = {}
     peak: dict[str, int] = {}
@@ -29,13 +32,17 @@ def requests(pod: Mapping[str, Any]) -> dict[str, int]:
         _add(total, _own(container))
     for name, amount in peak.items():
         total[name] = max(total.get(name, 0), amount)
+    for name, amount in _own(spec).items():
+        if name in ("cpu", "memory") or name.startswith("hugepages-"):
+            total[name] = amount
     for name, text in (spec.get("overhead") or {}).items():
         total[name] = total.get(name, 0) + quantity.to_milli(text)
     return total
 
 
 def _own(container: Mapping[str, Any]) -> dict[str, int]:
-    given = (container.get("resources") or {}).get("requests") or {}
+    resources = container.get("resources") or {}
+    given = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return {name: quantity.to_milli(text) for name, text in given.items()}
 
 

@@ -40,6 +40,7 @@ class Orphans:
             await asyncio.gather(*(runtime.stop(c.id, _GRACE) for c in apps if c.status == "running"))
             for container in [*apps, *sandboxes]:
                 await runtime.remove(container.id)
+            await runtime.forget_pod(uid)
             await self._parts.volumes.unmount_all(uid)
             self._parts.addresses.release(uid)
         except (RuntimeFailure, MountError, OSError) as error:

@@ -184,8 +184,9 @@ class PodWorker:
                 return ev.SetUpDone()
             case do.TearDown():
                 try:
+                    await parts.runtime.forget_pod(self.uid)
                     await parts.volumes.unmount_all(self.uid)
-                except (MountError, OSError) as error:
+                except (MountError, RuntimeFailure, OSError) as error:
                     log.warning("pod %s is not cleaned up: %s", translate.display(self.pod), error)
                     return ev.TornDown(False)
                 parts.addresses.release(self.uid)

@@ -142,6 +142,7 @@ def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str) -> SandboxSpec:
         share_pid=bool(spec.get("shareProcessNamespace")),
         sysctls={entry["name"]: str(entry["value"]) for entry in security.get("sysctls") or ()},
         ports=tuple(ports),
+        pod_resources=pod_resources(pod),
     )
 
 
@@ -189,6 +190,7 @@ def container_spec(
         working_dir=container.get("workingDir") or "",
         mounts=tuple(mounts),
         resources=resources(pod, container, memory_capacity),
+        pod_limited=pod_resources(pod) is not None,
         security=_security(pod, container, image_user),
         stdin=bool(container.get("stdin")),
         stdin_once=bool(container.get("stdinOnce")),
@@ -206,13 +208,28 @@ def container_spec(
 def resources(pod: Pod, container: Container, memory_capacity: int) -> Resources:
     """What the runtime gives the container; `memory_capacity` is the node's, in bytes."""
     given = container.get("resources") or {}
-    limits, requests = given.get("limits") or {}, given.get("requests") or {}
+    requests = given.get("requests") or {}
+    # What a container sets no limit of is limited with the pod, and it should see by how much.
+    limits = {**((pod["spec"].get("resources") or {}).get("limits") or {}), **(given.get("limits") or {})}
     return Resources(
         cpu_request_milli=quantity.to_milli(requests.get("cpu", "0")),
         cpu_limit_milli=quantity.to_milli(limits.get("cpu", "0")),
         memory_limit=quantity.to_int(limits.get("memory", "0")),
         memory_request=quantity.to_int(requests.get("memory", "0")),
         oom_score_adj=qos.oom_score_adj(pod, container, memory_capacity),
+    )
+
+
+def pod_resources(pod: Pod) -> Resources | None:
+    """The limits of all containers of a pod together, None where it sets none of its own."""
+    given = pod["spec"].get("resources")
+    if not given:
+        return None
+    limits, requests = given.get("limits") or {}, given.get("requests") or {}
+    return Resources(
+        cpu_request_milli=quantity.to_milli(requests.get("cpu", "0")),
+        cpu_limit_milli=quantity.to_milli(limits.get("cpu", "0")),
+        memory_limit=quantity.to_int(limits.get("memory", "0")),
     )
 
 

@@ -16,7 +16,8 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
-from kubeletd.runtime import bridgeport, dockerspec, pause
+from kubeletd.runtime import bridgeport, dockerspec, pause, podcgroups
+from kubeletd.runtime.cgroups import Cgroups
 from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
 from kubeletd.runtime.dockerprocess import DockerProcesses
@@ -32,6 +33,7 @@ from kubeletd.runtime.interface import (
     ImageNotFound,
     Resources,
     RuntimeEvent,
+    RuntimeFailure,
     SandboxFailure,
     SandboxSpec,
     StartError,
@@ -92,13 +94,17 @@ class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
         self._subnet = subnet
         self._gateway = gateway
         self._engine = Engine(base_url)
+        self._cgroups = Cgroups()
+        self._places = {}
         self._pause = ""
         self._oom_floor = _oom_floor()
+        self._pod_groups = False  # whether the engine takes groups of ours for its containers'
         self._to_connect: dict[str, str] = {}  # sandboxes created, to get this address when they start
 
     async def open(self) -> EngineInfo:
         await self._engine.open()
         info = await self.info()
+        self._pod_groups = info.cgroup_driver == "cgroupfs"
         await asyncio.gather(self._ensure_network(), self._ensure_pause(info.architecture))
         return info
 
@@ -216,6 +222,12 @@ class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
 
     async def create_sandbox(self, spec: SandboxSpec) -> str:
         body = dockerspec.sandbox(spec, self._pause, self.network, self.cluster, self.node, self._oom_floor)
+        if spec.pod_resources is not None and self._pod_groups:
+            try:
+                podcgroups.make(spec.identity.uid, spec.pod_resources)
+            except OSError as error:
+                raise SandboxFailure(f"failed to create the pod's cgroup: {error}") from error
+            body["HostConfig"]["CgroupParent"] = podcgroups.name(spec.identity.uid)
         try:
             sandbox_id = await self._create(body, dockerspec.name(spec.identity, self.node))
         except EngineError as error:
@@ -229,6 +241,8 @@ class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
 
     async def create_container(self, spec: ContainerSpec) -> str:
         body = dockerspec.container(spec, self.cluster, self.node, self._oom_floor)
+        if spec.pod_limited and self._pod_groups:
+            body["HostConfig"]["CgroupParent"] = podcgroups.name(spec.identity.uid)
         try:
             return await self._create(body, dockerspec.name(spec.identity, self.node))
         except EngineError as error:
@@ -331,6 +345,12 @@ class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
             if error.status == 409 and "already in progress" in error.message:
                 return
             raise failure(error, container_id) from error
+
+    async def forget_pod(self, uid: str) -> None:
+        try:
+            podcgroups.remove(uid)
+        except OSError as error:
+            raise RuntimeFailure(f"the pod's cgroup is not removed: {error}") from error
 
     async def network_namespace(self, sandbox: ContainerState) -> str:
         pid = sandbox.pid or (await self.inspect(sandbox.id)).pid

@@ -130,8 +130,6 @@ def sandbox(
         host["ExtraHosts"] = [f"{alias}:{address}" for alias, address in spec.host_aliases]
     if spec.sysctls:
         host["Sysctls"] = dict(spec.sysctls)
-    if spec.cgroup_parent:
-        host["CgroupParent"] = spec.cgroup_parent
     body: dict[str, Any] = {
         "Image": image,
         "Labels": {**labels(spec.identity, cluster, node), ADDRESS_LABEL: spec.ip},

@@ -172,7 +172,7 @@ class SandboxSpec:
     host_aliases: tuple[tuple[str, str], ...] = ()  # (name, address)
     sysctls: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[PortMapping, ...] = ()
-    cgroup_parent: str = ""
+    pod_resources: Resources | None = None  # limits of all of the pod together
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,7 @@ class ContainerSpec:
     working_dir: str = ""
     mounts: tuple[Mount, ...] = ()
     resources: Resources = Resources()
+    pod_limited: bool = False  # the sandbox has pod_resources
     security: Security = Security()
     stdin: bool = False
     stdin_once: bool = False
@@ -289,10 +290,32 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Cumulative CPU time and the working set of one running container."""
+    """What one running container uses: times and faults since its start, bytes now. `memory_limit` 0: none."""
 
     cpu_nanoseconds: int
     memory_working_set: int
+    cpu_user_nanoseconds: int = 0
+    cpu_system_nanoseconds: int = 0
+    cpu_periods: int = 0
+    cpu_throttled_periods: int = 0
+    cpu_throttled_nanoseconds: int = 0
+    memory_usage: int = 0
+    memory_limit: int = 0
+    memory_rss: int = 0
+    memory_cache: int = 0
+    memory_mapped_file: int = 0
+    memory_swap: int = 0
+    page_faults: int = 0
+    major_page_faults: int = 0
+    processes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFiles:
+    """Where a container's own files are on the host; "" where the runtime does not tell."""
+
+    writable: str = ""  # the directory of what it has written over its image
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +421,8 @@ class Runtime(Protocol):
 
     async def usage(self, container_id: str) -> Usage: ...
 
+    async def files(self, container_id: str) -> ContainerFiles: ...
+
     async def image(self, reference: str) -> Image | None:
         """The image here of that name, id or digest."""
         ...
@@ -417,6 +442,10 @@ class Runtime(Protocol):
 
     async def forget_images(self, uid: str) -> None:
         """Lets go of the images held for a pod whose volumes are unmounted. Raises RuntimeFailure."""
+        ...
+
+    async def forget_pod(self, uid: str) -> None:
+        """Takes away what was made for a pod beside its containers, which are gone. Raises RuntimeFailure."""
         ...
 
     async def network_namespace(self, sandbox: ContainerState) -> str:

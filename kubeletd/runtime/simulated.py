@@ -7,6 +7,8 @@
 | simulated.pybernetes.io/run-seconds | when it exits by itself (default: never) |
 | simulated.pybernetes.io/exit-code | with which code (default 0) |
 | simulated.pybernetes.io/stop-seconds | how long it takes to end when asked to (default 0) |
+| simulated.pybernetes.io/cpu | cores it keeps busy, as a number (default: what it requests) |
+| simulated.pybernetes.io/memory | bytes it holds (default: what it requests) |
 
 A name after a dot applies to that container only: `simulated.pybernetes.io/exit-code.migrate: "1"`. Images are all
 here, but for those whose name contains `missing`. Time is the event loop's, so a test with a loop whose clock it
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from kubeletd.runtime.interface import (
+    ContainerFiles,
     ContainerNotFound,
     ContainerSpec,
     ContainerState,
@@ -228,12 +231,17 @@ class SimulatedRuntime:
         yield "stdout", f"simulated container {state.identity.container}\n".encode()
 
     async def usage(self, container_id: str) -> Usage:
-        """As busy as it asked to be."""
+        """As busy as its annotations say, else as it asked to be."""
         state, spec = self._state(container_id), self._specs.get(container_id)
         if spec is None or state.status != "running":
             return Usage(0, 0)
-        seconds = self._clock() - state.started_at
-        return Usage(int(seconds * spec.resources.cpu_request_milli * 1e6), spec.resources.memory_request)
+        seconds, name = self._clock() - state.started_at, spec.identity.container
+        cores = setting(spec.annotations, name, "cpu", spec.resources.cpu_request_milli / 1000)
+        memory = int(setting(spec.annotations, name, "memory", spec.resources.memory_request))
+        return Usage(int(seconds * cores * 1e9), memory, memory_usage=memory, memory_rss=memory, processes=1)
+
+    async def files(self, container_id: str) -> ContainerFiles:
+        return ContainerFiles()
 
     async def image(self, reference: str) -> Image | None:
         return None if "missing" in reference else Image(id=f"sha256:{reference}", tags=(reference,))
@@ -254,6 +262,9 @@ class SimulatedRuntime:
         return
 
     async def forget_images(self, uid: str) -> None:
+        return
+
+    async def forget_pod(self, uid: str) -> None:
         return
 
     async def network_namespace(self, sandbox: ContainerState) -> str:
