@@ -80,6 +80,8 @@ class Cacher:
         self._window = Window(0)
         self._fanout = Fanout(resource.api_version, resource.kind, lambda: self.revision)
         self._shape: Shape | None = None
+        #: Whether the next load reads the same objects in another shape, so that the changes held go on.
+        self._reshaping = False
         #: Keys of the objects that `shape` changed as they were read: they are stored otherwise than they are shown.
         self.reshaped: set[str] = set()
 
@@ -274,16 +276,48 @@ class Cacher:
             if not page.more:
                 break
             start = page.kvs[-1].key + "\0"
+        window = Window(revision)
+        if self._reshaping:
+            self._reshaping = False
+            window = self._reshaped_window(revision)
         self._fanout.close("cache reloaded")
         self.reshaped.clear()
         self._entries = [entry for kv in kvs if (entry := self.entry_of(kv)) is not None]
         self._keys = [entry.key for entry in self._entries]
         self._by_key = {entry.key: entry for entry in self._entries}
         self._loaded = revision
-        self._window = Window(revision)
+        self._window = window
         held, self._held = self._held, None
         for events in held:
             self.apply(events)
+
+    def _reshaped_window(self, revision: int) -> Window:
+        """The changes up to `revision`, those held too, with their objects in the present shape."""
+        for events in self._held or ():
+            for event in events:
+                if self._loaded < event.kv.mod_revision <= revision:
+                    self._apply(event)
+        known: dict[Entry, Entry] = {}
+
+        def again(entry: Entry) -> Entry:
+            found = known.get(entry)
+            if found is None:
+                obj = entry.object()
+                if self._shape is not None:
+                    self._shape(obj)
+                data = wire(encode(obj), entry.revision)
+                found = known[entry] = Entry(
+                    entry.key,
+                    entry.namespace,
+                    entry.name,
+                    entry.revision,
+                    data,
+                    labels_of(obj),
+                    self._fields(obj),
+                )
+            return found
+
+        return self._window.changed(again)
 
     def apply(self, events: Sequence[Event]) -> None:
         """Take in changes, in revision order, and tell the watchers."""
@@ -348,6 +382,7 @@ class Cacher:
 
     def show(self, resource: Resource, shape: Shape | None) -> None:
         """From the next load on, objects are `resource`'s, in `shape`: for custom resources, whose schemas change."""
+        self._reshaping = self._loaded > 0 and self._held is None
         self.resource = resource
         self._fields = fields_of(resource)
         self._shape = shape
@@ -359,6 +394,7 @@ class Cacher:
         Watches end, since what they missed is not known; their clients come back and list.
         """
         self._held = []
+        self._reshaping = False
         self._fanout.close("cache reloaded")
 
     def send_bookmarks(self) -> None:

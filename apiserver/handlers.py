@@ -43,7 +43,14 @@ async def list_(http: Exchange) -> web.StreamResponse:
     view, info = http.view, http.info
     options = http.list_options()
     registry = view.registry
-    page = await lists.page(view.resource, registry.cacher, registry.backend.store, info.namespace, options)
+    page = await lists.page(
+        view.resource,
+        registry.cacher,
+        registry.backend.store,
+        info.namespace,
+        options,
+        view.matching if view.remote else None,
+    )
     body = respond.list_body(
         view,
         await view.fetched(page.entries) if view.remote else page.entries,
@@ -172,7 +179,12 @@ async def delete_collection(http: Exchange) -> web.StreamResponse:
     registry = view.registry
     options = await http.delete_options()
     page = await lists.page(
-        view.resource, registry.cacher, registry.backend.store, info.namespace, http.list_options()
+        view.resource,
+        registry.cacher,
+        registry.backend.store,
+        info.namespace,
+        http.list_options(),
+        view.matching if view.remote else None,
     )
     call = http.call(http.write_options("DeleteOptions"))
     call.options = type(call.options)(dry_run=options.dry_run)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from apimachinery.resources import Resource
 from apiserver import selection
 from apiserver.cacher import Cacher
 from apiserver.entry import Entry
+from apiserver.fanout import Predicate
 from apiserver.options import ListOptions
 from apiserver.storage.interface import CompactedError, FutureRevisionError, Store
 
@@ -33,6 +34,9 @@ _INCONSISTENT = (
     "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
     "modified, or deleted between the time the first chunk was returned and now may show up in the list."
 )
+
+
+Matching = Callable[[Sequence[Entry], Predicate], Awaitable[list[Entry]]]
 
 
 class ContinueExpired(StatusError):
@@ -106,9 +110,17 @@ def _encode(revision: int, start: str) -> str:
 
 
 async def page(
-    resource: Resource, cacher: Cacher, store: Store, namespace: str, options: ListOptions
+    resource: Resource,
+    cacher: Cacher,
+    store: Store,
+    namespace: str,
+    options: ListOptions,
+    matching: Matching | None = None,
 ) -> Page:
-    """Answer a list. `resource` may be any version of what the cacher holds."""
+    """Answer a list. `resource` may be any version of what the cacher holds.
+
+    `matching` finds the entries that a predicate on fields takes, where the fields are not those of the entries.
+    """
     chosen = selection.parse(resource, options)
     if chosen.namespace:
         if namespace and namespace != chosen.namespace:
@@ -132,7 +144,10 @@ async def page(
         entries = [entry for entry in entries if entry.name == chosen.name]
     if chosen.predicate is not None:
         wanted = chosen.predicate
-        entries = [entry for entry in entries if wanted(entry.labels, entry.fields)]
+        if matching is not None and chosen.by_fields:
+            entries = await matching(entries, wanted)
+        else:
+            entries = [entry for entry in entries if wanted(entry.labels, entry.fields)]
     # As in Kubernetes, "any version will do" gets all there is: informers ask so and page only if they must.
     whole = options.resource_version == "0" and token is None
     if not options.limit or whole or len(entries) <= options.limit:

@@ -18,7 +18,8 @@ _ALIASES = {"reportingController": "reportingComponent"}
 class Selection:
     """`name` and `namespace` are what field selectors pin them to; `predicate` None selects everything else.
 
-    `exact` is a (field, value) that the predicate implies. `nothing` is set where no object can match.
+    `exact` is a (field, value) that the predicate implies. `nothing` is set where no object can match. `by_fields`:
+    whether the predicate looks at fields, which each version may have otherwise.
     """
 
     predicate: Predicate | None = None
@@ -26,6 +27,7 @@ class Selection:
     namespace: str = ""
     exact: tuple[str, str] | None = None
     nothing: bool = False
+    by_fields: bool = False
 
 
 EVERYTHING = Selection()
@@ -64,7 +66,7 @@ def parse(resource: Resource, options: ListOptions, extra: tuple[str, ...] = ())
             ):
                 exact = (path, value)
             kept.append((path, operator, value))
-    return Selection(_predicate(labels, tuple(kept)), name, namespace, exact, nothing)
+    return Selection(_predicate(labels, tuple(kept)), name, namespace, exact, nothing, bool(kept))
 
 
 def _known(resource: Resource, path: str, known: tuple[str, ...]) -> str:

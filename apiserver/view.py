@@ -7,7 +7,9 @@ from typing import Any
 
 from apimachinery import schema, warnings
 from apimachinery.resources import Resource
-from apiserver.entry import Entry
+from apiserver import selectable
+from apiserver.entry import Entry, Fields, labels_of
+from apiserver.fanout import Predicate
 from apiserver.registry import conversion, scale
 from apiserver.registry.registry import Registry
 
@@ -54,6 +56,20 @@ class View:
     async def fetched(self, values: Sequence[Entry | Object]) -> list[Object]:
         """Objects in the asked version, where that takes asking somebody else. Raises StatusError."""
         return [self.shown(value) for value in values]
+
+    async def matching(self, entries: Sequence[Entry], wanted: Predicate) -> list[Entry]:
+        """The entries that a predicate takes by the labels and fields of this version. Raises StatusError."""
+        objects = await self.fetched(entries)
+        return [
+            entry
+            for entry, obj in zip(entries, objects, strict=True)
+            if wanted(labels_of(obj), self.fields(obj))
+        ]
+
+    @property
+    def fields(self) -> Fields:
+        """What gives the selectable fields of an object of this version."""
+        return selectable.fields_of(self.resource)
 
     def scale_of(self, obj: Object) -> Object:
         """The Scale of a stored object."""

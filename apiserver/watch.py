@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
@@ -24,6 +24,9 @@ from apiserver.negotiation import Media
 from apiserver.options import ListOptions
 from apiserver.respond import encode, partial
 from apiserver.view import View
+
+if TYPE_CHECKING:
+    from apiserver.customresources.watching import Selected
 
 #: A watch without timeoutSeconds ends after this many seconds, up to twice as many, so that clients spread out.
 MINIMUM_SECONDS = 1800
@@ -104,13 +107,16 @@ async def serve(
     sink = _Sink(connection)
     expired: StatusError | None = None
     watcher: Watcher | None = None
+    converted = view.remote and chosen.by_fields
+    start = await _start(view, options)
+    known = cacher.entries_at(start, namespace) or () if converted and start is not None else ()
     try:
         watcher = cacher.watch(
-            await _start(view, options),
+            start,
             namespace if view.resource.namespaced else "",
             name,
-            predicate,
-            exact=chosen.exact,
+            None if converted and predicate is not _never else predicate,
+            exact=None if converted else chosen.exact,
             encoder=plain if view.remote else encoder(view, media.kind, media.version, media.yaml, include),
             bookmarks=options.bookmarks,
             initial_events_end=bool(options.send_initial_events),
@@ -130,7 +136,14 @@ async def serve(
             # Clients look for the expiry in the stream, as an event, with HTTP status 200.
             await stream.write(error_line(expired or errors.expired("too old resource version")))
         elif view.remote:
-            await _pump_converted(watcher, view, media, include, stream, connection, options.timeout_seconds)
+            from apiserver.customresources.watching import Selected
+
+            seen = None
+            if converted and predicate is not None:
+                seen = Selected(view, predicate, await view.matching(known, predicate))
+            await _pump_converted(
+                watcher, view, media, include, stream, connection, options.timeout_seconds, seen
+            )
         else:
             await _pump(watcher, sink, connection, options.timeout_seconds)
         if connection.transport is not None:
@@ -177,6 +190,7 @@ async def _pump_converted(
     stream: web.StreamResponse,
     connection: Connection,
     seconds: int,
+    selected: Selected | None,
 ) -> None:
     """As `_pump`, where somebody else has to convert what is sent."""
     from apiserver.customresources import watching
@@ -188,7 +202,7 @@ async def _pump_converted(
     connection.on_change = gone
     try:
         async with asyncio.timeout(seconds or MINIMUM_SECONDS * (1 + random.random())):
-            async for line in watching.lines(watcher, view, media, include):
+            async for line in watching.lines(watcher, view, media, include, selected):
                 await stream.write(line)
     except (TimeoutError, ConnectionError):
         return

@@ -7,7 +7,7 @@ also has what was there before, states of the recent past can be told from the p
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from apiserver.entry import Entry
 
@@ -106,6 +106,18 @@ class Window:
         self.floor = changes[count - 1].revision
         self._bytes = size
         del changes[:count]
+
+    def changed(self, change: Callable[[Entry], Entry]) -> Window:
+        """The same changes of objects that `change` gives in another shape."""
+        window = Window(
+            self.floor,
+            max_changes=self._max_changes,
+            max_bytes=self._max_bytes,
+            min_changes=self._min_changes,
+        )
+        for old in self._changes:
+            window.append(Change(old.type, change(old.entry), change(old.prev) if old.prev else None))
+        return window
 
     def since(self, revision: int) -> Sequence[Change]:
         """All changes after `revision`, in order. Raises TooOld."""

@@ -155,7 +155,7 @@ class CustomResources:
             return
         cachers = self._registries.cachers
         if known is None or known.stored_shape != definition.stored_shape:
-            cacher = await cachers.add(definition.storage.resource, _shape(definition))
+            cacher = await cachers.add(definition.stored, _shape(definition))
         else:
             cacher = cachers[definition.storage.resource]
         self._publish(definition, cacher)

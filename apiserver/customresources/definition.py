@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apimachinery import schema
@@ -51,9 +51,15 @@ class Definition:
         return self.conversion.get("strategy") == "Webhook"
 
     @property
+    def stored(self) -> Resource:
+        """The resource as it is stored, with the selectable fields of every version: they are the same fields."""
+        every = {path: None for version in self.versions.values() for path in version.resource.selectable}
+        return replace(self.storage.resource, selectable=tuple(every))
+
+    @property
     def stored_shape(self) -> list[Any]:
         """What decides how stored objects are shown: when it changes they are read anew."""
-        resource = self.storage.resource
+        resource = self.stored
         return [resource.api_version, resource.selectable, self.storage.raw, self.remote]
 
 
