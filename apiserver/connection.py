@@ -31,6 +31,13 @@ class Connection(RequestHandler):
         self.peer = transport.get_extra_info("peercert") or None
         super().connection_made(transport)
 
+    def all_users(self) -> set[str]:
+        """Who the client certificates name, on this and all other connections of the server."""
+        others = self._manager.connections if self._manager is not None else []
+        peers = [other.peer for other in others if isinstance(other, Connection) and other.peer is not None]
+        names = [name for peer in peers for part in peer.get("subject", ()) for name in part]
+        return {value for key, value in names if key == "commonName"}
+
     def pause_writing(self) -> None:
         self.full = True
         super().pause_writing()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,6 +30,8 @@ Plain = Callable[[web.BaseRequest, RequestInfo, User, Media], Awaitable[web.Stre
 Check = Callable[[], Awaitable[str]]
 """A health check: "" when well, else what is wrong."""
 
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+
 KUBERNETES = ("1", "36", "v1.36.0")
 
 
@@ -38,7 +42,7 @@ def version() -> dict[str, Any]:
         "major": major,
         "minor": minor,
         "gitVersion": f"{full}+pybernetes",
-        "gitCommit": "",
+        "gitCommit": _commit(),
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "",
@@ -49,6 +53,17 @@ def version() -> dict[str, Any]:
         "minCompatibilityMajor": major,
         "minCompatibilityMinor": str(int(minor) - 1),
     }
+
+
+def _commit() -> str:
+    """The commit of the checkout this runs from; zeros where it is installed. Clients want hexadecimal digits."""
+    git = Path(__file__).resolve().parent.parent / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        commit = (git / head.removeprefix("ref: ")).read_text().strip() if head.startswith("ref: ") else head
+    except OSError:
+        return "0" * 40
+    return commit if _COMMIT.fullmatch(commit) else "0" * 40
 
 
 def _architecture() -> str:

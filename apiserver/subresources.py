@@ -8,8 +8,7 @@ from aiohttp import web
 
 from apimachinery import decode, errors, meta, resources, schema
 from apimachinery.resources import Resource
-from apimachinery.warnings import DEPRECATED
-from apiserver import negotiation, options, pki_files, respond, scale_handlers
+from apiserver import componentstatus, negotiation, options, pki_files, respond, scale_handlers
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
 from apiserver.config import ServerConfig
@@ -106,35 +105,7 @@ def install(
 
     dispatcher.virtual["", "bindings"] = bindings
 
-    async def components(
-        request: web.BaseRequest, info: RequestInfo, resource: Resource, user: User, media: Media
-    ) -> web.StreamResponse:
-        condition = {"type": "Healthy", "status": "True", "message": "ok"}
-        items: list[Object] = [
-            {
-                "kind": "ComponentStatus",
-                "apiVersion": "v1",
-                "metadata": {"name": name},
-                "conditions": [condition],
-            }
-            for name in ("etcd-0",)
-        ]
-        if info.name:
-            found = [item for item in items if item["metadata"] == {"name": info.name}]
-            if not found:
-                raise errors.not_found("componentstatuses", info.name)
-            items, body = found, found[0]
-        else:
-            body = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items}
-        if media.kind == "Table":
-            from apiserver.tables import table  # loaded with the first table
-
-            body = table(resource, items, version=media.version, revision="")
-        response = respond.plain_object(body, media)
-        respond.warnings(response, [DEPRECATED["", "v1", "componentstatuses"]])
-        return response
-
-    dispatcher.virtual["", "componentstatuses"] = components
+    componentstatus.install(dispatcher)
 
 
 async def bind(http: Exchange) -> web.StreamResponse:

@@ -37,6 +37,12 @@ def with_condition(status: Object | None, found: Available, now: str) -> Object 
     return {**before, "conditions": [*others, {"type": "Available", "lastTransitionTime": now, **wanted}]}
 
 
+def local(new: Object) -> None:
+    """An APIService without a server behind it is available from the start."""
+    if (new.get("spec") or {}).get("service") is None:
+        new["status"] = with_condition(None, LOCAL, new["metadata"]["creationTimestamp"])
+
+
 def resources_of(group: str, version: str, listed: Object) -> list[Resource]:
     """The resources in an APIResourceList, with their subresources."""
     entries = [

@@ -6,6 +6,7 @@ from typing import Any
 
 from apimachinery import validation
 from apimachinery.errors import FieldError
+from apiserver.aggregation import availability
 from apiserver.customresources import definitions
 from apiserver.registry import certificates, namespaces, pods, policies, secrets, services, workloads
 from apiserver.registry.strategy import Strategy
@@ -112,7 +113,7 @@ TABLE: dict[tuple[str, str], Strategy] = {
         unconditional_update=False,
     ),
     ("apiregistration.k8s.io", "apiservices"): Strategy(
-        has_status=True, initial_status={}, unconditional_update=False
+        has_status=True, initial_status={}, unconditional_update=False, prepare_create=availability.local
     ),
     ("apps", "controllerrevisions"): Strategy(),
     ("apps", "daemonsets"): Strategy(

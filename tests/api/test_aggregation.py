@@ -158,14 +158,57 @@ def test_requests_go_to_the_server_behind_an_apiservice(
 
 def test_nobody_takes_a_built_in_group(api: Api) -> None:
     spec = {"group": "apps", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 15}
-    made = api.post(SERVICES, {"metadata": {"name": "v1.apps"}, "spec": spec})
-    assert made.code in (201, 409)
+    assert api.post(SERVICES, {"metadata": {"name": "v1.apps"}, "spec": spec}).code == 409
+    spec["service"] = {"name": "fruit", "namespace": "shop"}
+    assert api.patch(f"{SERVICES}/v1.apps", {"spec": spec}).code == 200
     eventually(lambda: condition(api, f"{SERVICES}/v1.apps") == ("True", "Local"))
     assert api.get("/apis/apps/v1/deployments").code == 200
-    api.delete(f"{SERVICES}/v1.apps")
+    restored = {"groupPriorityMinimum": 17800, "service": None}
+    assert api.patch(f"{SERVICES}/v1.apps", {"spec": restored}).code == 200
 
 
 def test_other_servers_are_told_how_to_know_this_one(api: Api) -> None:
     found = api.get("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication")["data"]
     assert found["requestheader-username-headers"] == '["X-Remote-User"]'
     assert found["requestheader-client-ca-file"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+LOCAL_LABEL = "kube-aggregator.kubernetes.io/automanaged"
+
+
+def test_local_group_versions_have_apiservices(api: Api) -> None:
+    found = {item["metadata"]["name"]: item for item in api.get(SERVICES)["items"]}
+    assert {"v1.", "v1.apps", "v2.autoscaling", "v1.rbac.authorization.k8s.io"} <= found.keys()
+    assert found["v1.apps"]["metadata"]["labels"] == {LOCAL_LABEL: "onstart"}
+    assert found["v1.apps"]["spec"] == {
+        "group": "apps",
+        "version": "v1",
+        "groupPriorityMinimum": 17800,
+        "versionPriority": 15,
+    }
+    assert condition(api, f"{SERVICES}/v1.") == ("True", "Local")
+    assert api.get(f"{SERVICES}/v1.", Accept="application/json;as=Table;g=meta.k8s.io;v=v1")["rows"][0][
+        "cells"
+    ][:3] == ["v1.", "Local", "True"]
+
+
+def test_apiservices_of_custom_resources_come_and_go(api: Api) -> None:
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    names = {"plural": "pears", "singular": "pear", "kind": "Pear", "listKind": "PearList"}
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    version = {"name": "v3", "served": True, "storage": True, "schema": schema}
+    spec = {"group": "pear.example.com", "scope": "Cluster", "names": names, "versions": [version]}
+    assert api.post(definitions, {"metadata": {"name": "pears.pear.example.com"}, "spec": spec}).code == 201
+    path = f"{SERVICES}/v3.pear.example.com"
+    made = eventually(lambda: api.get(path).code == 200 and api.get(path))
+    assert made["metadata"]["labels"] == {LOCAL_LABEL: "true"}
+    assert condition(api, path) == ("True", "Local")
+    assert api.get("/apis/pear.example.com/v3/pears").code == 200
+    assert api.delete(path).code == 200
+    again = eventually(lambda: api.get(path).code == 200 and api.get(path))
+    assert again["metadata"]["uid"] != made["metadata"]["uid"]
+    changed = {"spec": {"versionPriority": 7}}
+    assert api.patch(path, changed).code == 200
+    eventually(lambda: api.get(path)["spec"]["versionPriority"] == 100)
+    assert api.delete(f"{definitions}/pears.pear.example.com").code == 200
+    eventually(lambda: api.get(path).code == 404)

@@ -145,7 +145,9 @@ def test_deprecated_kinds(kubectl: Kubectl) -> None:
     done = kubectl.run("get", "componentstatuses")
     assert done.err == "Warning: v1 ComponentStatus is deprecated in v1.19+\n"
     assert columns(done.out)[0] == ["NAME", "STATUS", "MESSAGE", "ERROR"]
-    assert columns(done.out)[1] == ["etcd-0", "Healthy", "ok"]
+    assert columns(done.out)[1:] == [
+        [name, "Healthy", "ok"] for name in ("controller-manager", "etcd-0", "scheduler")
+    ]
     one = kubectl.run("get", "cs", "etcd-0", "-o", "name")
     assert one.out == "componentstatus/etcd-0\n"
     warning = "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n"
