@@ -24,6 +24,8 @@ def pod(
             result["lifecycle"] = {"postStart": {"exec": {"command": ["a"]}}}
         if probes:
             result["startupProbe"] = {"exec": {"command": ["a"]}}
+        if policy != "Never" and name.endswith("0"):
+            result["resizePolicy"] = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
         return result
 
     inits = [container(f"init{i}") for i in range(init)]
@@ -125,7 +127,14 @@ class World:
                     self.made[container_id] = instruction.name
                     plan = next(c for c in self.plan.containers if c.name == instruction.name)
                     self.send(
-                        ev.Prepared(instruction.name, instruction.attempt, container_id, "i", plan.spec_hash)
+                        ev.Prepared(
+                            instruction.name,
+                            instruction.attempt,
+                            container_id,
+                            "i",
+                            plan.spec_hash,
+                            plan.sizes,
+                        )
                     )
                 else:
                     self.send(ev.PrepareFailed(instruction.name, instruction.attempt, "ErrImagePull", "no"))
@@ -141,6 +150,9 @@ class World:
                     self.send(ev.StartFailed(instruction.name, instruction.id, "no", unknown=unknown))
             case do.RunPostStart():
                 self.send(ev.HookDone(instruction.name, instruction.id, ok, "no"))
+            case do.Resize():
+                plan = next(c for c in self.plan.containers if c.name == instruction.name)
+                self.send(ev.Resized(instruction.name, instruction.id, plan.sizes, ok, "no"))
             case do.StopContainer():
                 if ok:
                     if instruction.id in self.alive:
@@ -166,13 +178,24 @@ class World:
         self.alive.pop(container_id, None)
         self.codes[container_id] = code
         plan = next(c for c in self.plan.containers if c.name == name)
-        if plan.kind == "container" and not restarts(plan, code):
+        to_resize = self.state.record(name).resize_restart == "stopping"
+        if plan.kind == "container" and not restarts(plan, code) and not to_resize:
             self.done.add(name)
 
     def exit(self, container_id: str, code: int) -> None:
         name = self.alive[container_id]
         self.end(container_id, name, code)
         self.send(ev.Exited(name, container_id, code, self.now))
+
+    def resize(self, which: int, cpu: int) -> None:
+        """One of the main containers is to have another amount of CPU."""
+        spec = self.manifest["spec"]
+        containers = list(spec["containers"])
+        which %= len(containers)
+        containers[which] = {**containers[which], "resources": {"requests": {"cpu": str(cpu)}}}
+        self.manifest = {**self.manifest, "spec": {**spec, "containers": containers}}
+        self.plan = plan_of(self.manifest)
+        self.send(ev.PodChanged(self.plan))
 
     def delete(self, grace: int) -> None:
         self.deleted = True
@@ -211,7 +234,10 @@ plans = st.builds(
 )
 action = st.tuples(
     st.sampled_from(
-        ["outcome"] * 12 + ["fail"] * 3 + ["exit"] * 3 + ["probe", "sandbox", "time", "delete", "stray"]
+        ["outcome"] * 12
+        + ["fail"] * 3
+        + ["exit"] * 3
+        + ["probe", "sandbox", "time", "delete", "stray", "resize"]
     ),
     st.integers(0, 5),
     st.integers(0, 3),
@@ -240,6 +266,8 @@ def play(world: World, actions: list[tuple[str, int, int]]) -> None:
                 world.send(ev.Tick())
             case "delete":
                 world.delete(code * 10)
+            case "resize":
+                world.resize(which, code)
             case "stray":
                 container_id = world.name_id()
                 world.made[container_id] = "main0"
@@ -295,6 +323,7 @@ def test_what_may_run_runs_again_when_all_goes_well(
         record = world.state.record(plan.name)
         if plan.kind in ("container", "sidecar"):
             assert record.step is Step.RUNNING or plan.name in world.done, (plan.name, record)
+            assert record.step is not Step.RUNNING or record.sizes == plan.sizes
     assert len(world.alive) == sum(r.step is Step.RUNNING for r in world.state.containers.values())
     assert all(len(r.dead) <= 1 for r in world.state.containers.values())
 
