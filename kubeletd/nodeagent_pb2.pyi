@@ -124,15 +124,25 @@ class StatsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Rate(_message.Message):
+    __slots__ = ("nanocores", "window_nanoseconds")
+    NANOCORES_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_NANOSECONDS_FIELD_NUMBER: _ClassVar[int]
+    nanocores: int
+    window_nanoseconds: int
+    def __init__(self, nanocores: _Optional[int] = ..., window_nanoseconds: _Optional[int] = ...) -> None: ...
+
 class ContainerStats(_message.Message):
-    __slots__ = ("name", "cpu_nanoseconds", "memory_working_set")
+    __slots__ = ("name", "cpu_nanoseconds", "memory_working_set", "cpu")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CPU_NANOSECONDS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_WORKING_SET_FIELD_NUMBER: _ClassVar[int]
+    CPU_FIELD_NUMBER: _ClassVar[int]
     name: str
     cpu_nanoseconds: int
     memory_working_set: int
-    def __init__(self, name: _Optional[str] = ..., cpu_nanoseconds: _Optional[int] = ..., memory_working_set: _Optional[int] = ...) -> None: ...
+    cpu: Rate
+    def __init__(self, name: _Optional[str] = ..., cpu_nanoseconds: _Optional[int] = ..., memory_working_set: _Optional[int] = ..., cpu: _Optional[_Union[Rate, _Mapping]] = ...) -> None: ...
 
 class PodStats(_message.Message):
     __slots__ = ("namespace", "name", "uid", "containers")
@@ -147,13 +157,29 @@ class PodStats(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[ContainerStats, _Mapping]]] = ...) -> None: ...
 
 class StatsResponse(_message.Message):
-    __slots__ = ("time_nanoseconds", "cpu_nanoseconds", "memory_working_set", "pods")
+    __slots__ = ("time_nanoseconds", "cpu_nanoseconds", "memory_working_set", "pods", "cpu")
     TIME_NANOSECONDS_FIELD_NUMBER: _ClassVar[int]
     CPU_NANOSECONDS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_WORKING_SET_FIELD_NUMBER: _ClassVar[int]
     PODS_FIELD_NUMBER: _ClassVar[int]
+    CPU_FIELD_NUMBER: _ClassVar[int]
     time_nanoseconds: int
     cpu_nanoseconds: int
     memory_working_set: int
     pods: _containers.RepeatedCompositeFieldContainer[PodStats]
-    def __init__(self, time_nanoseconds: _Optional[int] = ..., cpu_nanoseconds: _Optional[int] = ..., memory_working_set: _Optional[int] = ..., pods: _Optional[_Iterable[_Union[PodStats, _Mapping]]] = ...) -> None: ...
+    cpu: Rate
+    def __init__(self, time_nanoseconds: _Optional[int] = ..., cpu_nanoseconds: _Optional[int] = ..., memory_working_set: _Optional[int] = ..., pods: _Optional[_Iterable[_Union[PodStats, _Mapping]]] = ..., cpu: _Optional[_Union[Rate, _Mapping]] = ...) -> None: ...
+
+class DocumentRequest(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    def __init__(self, path: _Optional[str] = ...) -> None: ...
+
+class DocumentPart(_message.Message):
+    __slots__ = ("content_type", "data")
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    content_type: str
+    data: bytes
+    def __init__(self, content_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...

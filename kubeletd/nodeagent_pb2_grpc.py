@@ -59,6 +59,11 @@ class NodeAgentStub:
                 request_serializer=nodeagent__pb2.StatsRequest.SerializeToString,
                 response_deserializer=nodeagent__pb2.StatsResponse.FromString,
                 _registered_method=True)
+        self.Document = channel.unary_stream(
+                '/pybernetes.nodeagent.v1.NodeAgent/Document',
+                request_serializer=nodeagent__pb2.DocumentRequest.SerializeToString,
+                response_deserializer=nodeagent__pb2.DocumentPart.FromString,
+                _registered_method=True)
 
 
 class NodeAgentServicer:
@@ -93,7 +98,14 @@ class NodeAgentServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stats(self, request, context):
-        """Resource figures of the node and its pods.
+        """What the node and its containers use at this moment: what metrics.k8s.io is made of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Document(self, request, context):
+        """One of the documents a node offers by HTTP GET, such as /stats/summary and /metrics/cadvisor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +138,11 @@ def add_NodeAgentServicer_to_server(servicer, server):
                     servicer.Stats,
                     request_deserializer=nodeagent__pb2.StatsRequest.FromString,
                     response_serializer=nodeagent__pb2.StatsResponse.SerializeToString,
+            ),
+            'Document': grpc.unary_stream_rpc_method_handler(
+                    servicer.Document,
+                    request_deserializer=nodeagent__pb2.DocumentRequest.FromString,
+                    response_serializer=nodeagent__pb2.DocumentPart.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +280,33 @@ class NodeAgent:
             '/pybernetes.nodeagent.v1.NodeAgent/Stats',
             nodeagent__pb2.StatsRequest.SerializeToString,
             nodeagent__pb2.StatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Document(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/pybernetes.nodeagent.v1.NodeAgent/Document',
+            nodeagent__pb2.DocumentRequest.SerializeToString,
+            nodeagent__pb2.DocumentPart.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,9 +26,13 @@ def pod_on_node(worker: PodWorker) -> PodOnNode:
     """For logs, exec and figures. A waiting container's last run is what its log is about."""
     meta = worker.pod["metadata"]
 
-    def state(container_id: str, name: str, kind: Kind, running: bool) -> ContainerState:
+    def state(
+        container_id: str, name: str, kind: Kind, running: bool, started_at: float = 0.0
+    ) -> ContainerState:
         identity = Identity(meta["namespace"], meta["name"], worker.uid, name, kind)
-        return ContainerState(container_id, identity, "running" if running else "exited")
+        return ContainerState(
+            container_id, identity, "running" if running else "exited", started_at=started_at
+        )
 
     containers: dict[str, ContainerState] = {}
     previous: dict[str, ContainerState] = {}
@@ -37,7 +41,9 @@ def pod_on_node(worker: PodWorker) -> PodOnNode:
         kind: Kind = "init" if plan.kind == "sidecar" else plan.kind
         runs = [*record.dead, *([record.id] if record.id else [])]
         if runs:
-            containers[plan.name] = state(runs[-1], plan.name, kind, record.step is Step.RUNNING)
+            containers[plan.name] = state(
+                runs[-1], plan.name, kind, record.step is Step.RUNNING, record.started_at
+            )
         if len(runs) > 1:
             previous[plan.name] = state(runs[-2], plan.name, kind, False)
     box = worker.state.sandbox

@@ -10,9 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+from kubeletd.runtime.cgroups import Cgroups, groups_of_process
 from kubeletd.runtime.dockerengine import Engine, failure
 from kubeletd.runtime.dockerstream import EngineError, EngineProcess, frames
 from kubeletd.runtime.interface import (
+    ContainerFiles,
+    ContainerNotRunning,
     ExecResult,
     LogOptions,
     ProcessStream,
@@ -23,11 +26,15 @@ from kubeletd.runtime.interface import (
 
 log = logging.getLogger(__name__)
 
+_PLACES_KEPT = 1000  # control groups of containers, most of which are no more
+
 
 class DockerProcesses:
     """The stream methods of interface.Runtime."""
 
     _engine: Engine
+    _cgroups: Cgroups
+    _places: dict[str, str]
 
     async def _inspect(self, container_id: str) -> dict[str, Any]:
         try:
@@ -189,19 +196,29 @@ class DockerProcesses:
             writer.close()
 
     async def usage(self, container_id: str) -> Usage:
+        place = self._places.get(container_id)
         try:
-            stats = await self._engine.call(
-                "GET", f"/containers/{container_id}/stats", {"stream": "0", "one-shot": "1"}
-            )
-        except EngineError as error:
-            raise failure(error, container_id) from error
-        memory = stats.get("memory_stats") or {}
-        details = memory.get("stats") or {}
-        # cgroup v1 counts the children in total_*, v2 in the plain name.
-        inactive = details.get("total_inactive_file", details.get("inactive_file", 0))
-        return Usage(
-            cpu_nanoseconds=int(
-                ((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0
-            ),
-            memory_working_set=max(0, int(memory.get("usage") or 0) - int(inactive)),
-        )
+            if place is None:
+                place = await self._place(container_id)
+            return self._cgroups.read(place)
+        except OSError as error:
+            self._places.pop(container_id, None)
+            raise ContainerNotRunning(f"container {container_id} has no figures: {error}") from error
+
+    async def _place(self, container_id: str) -> str:
+        """Where its control groups are. Raises RuntimeFailure, OSError."""
+        place = self._cgroups.find(container_id)
+        if place is None:
+            pid = (await self._inspect(container_id))["State"]["Pid"]
+            place = self._cgroups.find(container_id, groups_of_process(pid)) if pid else None
+        if place is None:
+            raise ContainerNotRunning(f"container {container_id} has no control group that can be read here")
+        if len(self._places) >= _PLACES_KEPT:
+            self._places.clear()
+        self._places[container_id] = place
+        return place
+
+    async def files(self, container_id: str) -> ContainerFiles:
+        entry = await self._inspect(container_id)
+        layers = (entry.get("GraphDriver") or {}).get("Data") or {}
+        return ContainerFiles(str(layers.get("UpperDir") or ""), entry.get("LogPath") or "")
