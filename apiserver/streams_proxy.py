@@ -15,6 +15,7 @@ from apimachinery.errors import StatusError
 from apiserver.request import Object, Reader, User
 from apiserver.requestinfo import RequestInfo
 from apiserver.streams_nodes import NodeAgents, calls
+from apiserver.streams_rewrite import HtmlLinks, link
 
 PODS = resources.get("pods")
 SERVICES = resources.get("services")
@@ -65,7 +66,7 @@ class Proxy:
             raise errors.service_unavailable(
                 "address not allowed" if address else f"pod {name} has no address yet"
             )
-        return await self._forward(request, scheme, address, port or _first_port(pod), _rest(request, info))
+        return await self._forward(request, info, scheme, address, port or _first_port(pod))
 
     async def service(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
         scheme, name, port = parse_name(info.name)
@@ -78,7 +79,7 @@ class Proxy:
             if (s["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == name
         ]
         address, target = endpoint_of(service, slices, port)
-        return await self._forward(request, scheme, address, target, _rest(request, info))
+        return await self._forward(request, info, scheme, address, target)
 
     async def node(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
         """The agent's own figures under `/healthz` and `/stats/summary`; another port is plain HTTP to the node."""
@@ -86,14 +87,13 @@ class Proxy:
         node = self._reader.get(NODES, "", name)
         if node is None:
             raise errors.not_found("nodes", name)
-        rest = _rest(request, info)
         if port and port != "10250":
             addresses = (node.get("status") or {}).get("addresses") or ()
             internal = next((a["address"] for a in addresses if a.get("type") == "InternalIP"), "")
             if not internal:
                 raise errors.service_unavailable(f"node {name} has no address")
-            return await self._forward(request, scheme, internal, port, rest)
-        path = rest.partition("?")[0].rstrip("/")
+            return await self._forward(request, info, scheme, internal, port)
+        path = _split(request, info)[1].rstrip("/")
         if request.method != "GET" or path not in ("/healthz", "/stats/summary"):
             raise StatusError(404, "NotFound", "the server could not find the requested resource")
         from apiserver import nodeagent_pb2 as pb
@@ -106,8 +106,12 @@ class Proxy:
         return web.Response(body=orjson.dumps(summary(name, figures)), content_type="application/json")
 
     async def _forward(
-        self, request: web.BaseRequest, scheme: str, host: str, port: str, rest: str
+        self, request: web.BaseRequest, info: RequestInfo, scheme: str, host: str, port: str
     ) -> web.StreamResponse:
+        prefix, path, query = _split(request, info)
+        if not path and request.method in ("GET", "HEAD"):
+            # Without the slash, a page's relative links would lead out of the proxy.
+            return web.Response(status=301, headers={"Location": f"{prefix}/{query}"})
         if self._session is None:
             # Pods' certificates are their own affair: Kubernetes does not verify them either.
             self._session = ClientSession(
@@ -118,7 +122,8 @@ class Proxy:
         from yarl import URL
 
         authority = f"[{host}]" if ":" in host else host
-        url = URL(f"{scheme}://{authority}{':' + port if port else ''}{rest}", encoded=True)
+        authority += f":{port}" if port else ""
+        url = URL(f"{scheme}://{authority}{path or '/'}{query}", encoded=True)
         headers: CIMultiDict[str] = CIMultiDict()
         for key, value in request.headers.items():
             if key.lower() not in HOP_BY_HOP and not key.lower().startswith("impersonate-"):
@@ -134,7 +139,7 @@ class Proxy:
                 allow_redirects=False,
                 skip_auto_headers=ADDED,
             ) as answer:
-                return await relay(request, answer)
+                return await relay(request, answer, authority, prefix)
         except (ClientError, TimeoutError, OSError) as err:
             if isinstance(err, ConnectionError) and request.transport is None:
                 raise
@@ -149,18 +154,27 @@ async def chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def relay(request: web.BaseRequest, answer: Any) -> web.StreamResponse:
-    """Another server's answer as the answer of this one, as it comes."""
+async def relay(
+    request: web.BaseRequest, answer: Any, authority: str = "", prefix: str = ""
+) -> web.StreamResponse:
+    """Another server's answer as the answer of this one, as it comes; with a `prefix`, links lead through the proxy."""
     response = web.StreamResponse(status=answer.status, reason=answer.reason)
+    plain = not answer.headers.get("Content-Encoding")
+    page = HtmlLinks(authority, prefix) if prefix and plain and answer.content_type == "text/html" else None
     for key, value in answer.headers.items():
-        if key.lower() not in HOP_BY_HOP or key.lower() == "content-length":
+        name = key.lower()
+        if name == "location" and prefix:
+            value = link(value, authority, prefix)
+        if name not in HOP_BY_HOP or (name == "content-length" and page is None):
             response.headers.add(key, value)
-    if answer.content_length is None:
+    if answer.content_length is None or page is not None:
         response.enable_chunked_encoding()
     await response.prepare(request)
     try:
         async for chunk in answer.content.iter_chunked(_CHUNK):
-            await response.write(chunk)
+            await response.write(chunk if page is None else page.feed(chunk))
+        if page is not None:
+            await response.write(page.end())
         await response.write_eof()
     except (ClientError, OSError, asyncio.IncompleteReadError):
         # The answer has begun: cutting it short is all that can still be said.
@@ -170,12 +184,12 @@ async def relay(request: web.BaseRequest, answer: Any) -> web.StreamResponse:
     return response
 
 
-def _rest(request: web.BaseRequest, info: RequestInfo) -> str:
-    """What follows `/proxy` in the raw request line, with the query."""
+def _split(request: web.BaseRequest, info: RequestInfo) -> tuple[str, str, str]:
+    """The raw request line up to `/proxy`, what follows, and the query with its question mark."""
     path, mark, query = request.raw_path.partition("?")
-    _, _, rest = path.partition(f"/{info.plural}/")
-    rest = rest.partition("/proxy")[2] or "/"
-    return rest + mark + query
+    before, plural, rest = path.partition(f"/{info.plural}/")
+    name, proxy, rest = rest.partition("/proxy")
+    return before + plural + name + proxy, rest, mark + query
 
 
 def _first_port(pod: Object) -> str:

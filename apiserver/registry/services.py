@@ -25,6 +25,8 @@ def prepare_update(new: Object, old: Object) -> None:
                 if spec.get(key) == before.get(key):
                     spec.pop(key, None)
             _drop(spec, "ipFamilies", "ipFamilyPolicy")
+            _drop_node_ports(spec, before)
+            _drop_unneeded(spec, before)
         return
     if was != "ExternalName":
         if not spec.get("clusterIP") and not spec.get("clusterIPs"):

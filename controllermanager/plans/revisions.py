@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +81,9 @@ def template_of(revision: Object) -> Object:
     return template
 
 
-def truncate(history: History, live: Collection[str], limit: int) -> list[Action]:
-    """Deletes the oldest revisions no pod is of, beyond `limit`. `live` are the hashes still in use."""
-    unused = [r for r in history.others if revision_hash(r) not in live]
+def truncate(history: History, live: AbstractSet[str], limit: int) -> list[Action]:
+    """Deletes the oldest revisions no pod is of, beyond `limit`. `live` are hashes or names still in use."""
+    unused = [r for r in history.others if live.isdisjoint((revision_hash(r), r["metadata"]["name"]))]
     return [
         Delete(REVISIONS, r["metadata"]["namespace"], r["metadata"]["name"], r["metadata"]["uid"])
         for r in unused[: max(0, len(unused) - limit)]

@@ -65,8 +65,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
         step.run()
         result.first += step.volume_claims
         result.pods = step.actions
-    live = {pod.labels.get(revisions.HASH_LABEL, "") for pod in pods.values()}
-    live.add(revisions.revision_hash(by_name[current]))
+    live = {pod.labels.get(revisions.HASH_LABEL, "") for pod in pods.values()} | {current}
     limit = owner["spec"].get("revisionHistoryLimit")
     result.last = [
         *step.events(),
@@ -111,8 +110,11 @@ class _Step:
                 self._replace_broken(pod)
                 return
         surplus = [o for o in sorted(self.pods, reverse=True) if o not in self.wanted]
+        unwell = [o for o in surplus if not self.pods[o].available(self.min_ready, self.now)]
         for ordinal in surplus:
             pod = self.pods[ordinal]
+            if not self.parallel and ordinal in unwell and ordinal != unwell[-1]:
+                return  # an ordered set with several pods that are not well does not shrink
             if not pod.deleting:
                 self.actions.append(_delete(pod))
             if not self.parallel:
@@ -160,7 +162,7 @@ class _Step:
             self.actions.append(_delete(pod))
 
     def _is_updated(self, pod: PodView) -> bool:
-        return pod.labels.get(revisions.HASH_LABEL) == revisions.revision_hash(self.update)
+        return pod.labels.get(revisions.HASH_LABEL) == self.update["metadata"]["name"]
 
     def _create(self, ordinal: int) -> None:
         rolling = (self.spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
@@ -174,7 +176,7 @@ class _Step:
         metadata["generateName"] = owner["metadata"]["name"] + "-"
         metadata["labels"] = {
             **metadata.get("labels", {}),
-            revisions.HASH_LABEL: revisions.revision_hash(revision),
+            revisions.HASH_LABEL: revision["metadata"]["name"],  # a DaemonSet's pods have the hash alone
             POD_NAME: name,
             POD_INDEX: str(ordinal),
         }
@@ -239,10 +241,7 @@ class _Step:
         update_name = self.update["metadata"]["name"]
         current_name = self.current["metadata"]["name"]
         of_current = [
-            pod
-            for pod in pods
-            if pod.labels.get(revisions.HASH_LABEL) == revisions.revision_hash(self.current)
-            and not pod.deleting
+            pod for pod in pods if pod.labels.get(revisions.HASH_LABEL) == current_name and not pod.deleting
         ]
         strategy = self.spec.get("updateStrategy") or {}
         done = len(updated) == len(self.wanted) == len(pods) == len(ready)

@@ -337,6 +337,10 @@ async def test_http_through_the_proxy(agent: FakeAgent, streaming: Server, clien
     url = f"{client.url}{PODS}/p:{port}/proxy/a/b%20c?d=e"
     async with client.session.post(url, data="hi") as answer:
         assert (answer.status, await answer.text()) == (203, "POST /a/b%20c?d=e hi")
+    for method in ("GET", "HEAD"):
+        bare = f"{PODS}/p:{port}/proxy"
+        async with client.session.request(method, f"{client.url}{bare}?d=e", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (301, f"{bare}/?d=e")
     await runner.cleanup()
     async with client.session.get(url) as answer:
         assert answer.status == 503

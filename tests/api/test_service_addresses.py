@@ -94,6 +94,17 @@ def test_node_ports(api: Api, namespace: str) -> None:
     assert api.post(path, service("t", type="NodePort", ports=[{"port": 80, "nodePort": port}])).code == 201
 
 
+def test_a_service_that_becomes_external_gives_up_what_it_had_sent_back(api: Api, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/services"
+    made = api.post(path, service(type="NodePort")).body
+    made["spec"] |= {"type": "ExternalName", "externalName": "elsewhere.example.com"}
+    changed = api.put(f"{path}/s", made)
+    assert changed.code == 200, changed.body
+    spec = changed.body["spec"]
+    assert "nodePort" not in spec["ports"][0]
+    assert {"clusterIP", "clusterIPs", "externalTrafficPolicy", "ipFamilies"}.isdisjoint(spec)
+
+
 def test_the_server_has_a_service_of_its_own(api: Api) -> None:
     own = api.get("/api/v1/namespaces/default/services/kubernetes")
     assert own["spec"]["clusterIP"] == "10.96.0.1"

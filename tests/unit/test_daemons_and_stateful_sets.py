@@ -108,6 +108,27 @@ def test_scaling_down_takes_the_highest_first_and_leaves_claims() -> None:
     assert len(model.of(CLAIMS)) == 3
 
 
+def test_an_ordered_set_with_several_unwell_pods_does_not_shrink() -> None:
+    model = Stateful(3)
+    model.settle()
+    for name in ("db-0", "db-2"):
+        unready = [{"type": "Ready", "status": "False", "lastTransitionTime": model.stamp()}]
+        model.change(PODS, name, {"status": {"conditions": unready}})
+    model.change(STATEFUL_SETS, "db", {"spec": {"replicas": 0}})
+    model.sync()
+    assert len(model.images()) == 3
+    model.make_ready("db-0")
+    model.sync()
+    assert sorted(model.images()) == ["db-0", "db-1"]
+
+
+def test_pods_are_labelled_with_the_name_of_their_revision() -> None:
+    model = Stateful(1)
+    model.settle()
+    label = model.get(PODS, "db-0")["metadata"]["labels"]["controller-revision-hash"]
+    assert label == model.status()["currentRevision"] == model.of(REVISIONS)[0]["metadata"]["name"]
+
+
 def test_a_parallel_set_starts_all_at_once() -> None:
     model = Stateful(3, podManagementPolicy="Parallel")
     model.sync()

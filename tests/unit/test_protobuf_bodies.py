@@ -108,6 +108,9 @@ def test_bytes_times_and_empty_values() -> None:
     lease = field(number("api.coordination.v1.LeaseSpec", "renewTime"), field(1, 1767225600) + field(2, 5000))
     renewed = protobuf.decode(body("coordination.k8s.io/v1", "Lease", field(2, lease)))
     assert renewed["spec"]["renewTime"] == "2026-01-01T00:00:00.000005Z"
+    early = field(number("api.coordination.v1.LeaseSpec", "renewTime"), field(1, (1 << 64) - 62135596798))
+    renewed = protobuf.decode(body("coordination.k8s.io/v1", "Lease", field(2, early)))
+    assert renewed["spec"]["renewTime"] == "0001-01-01T00:00:02.000000Z"
     empty = protobuf.decode(body("v1", "ConfigMap", field(2, field(1, "blank") + field(2, ""))))
     assert empty["data"] == {"blank": ""}
 
