@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from apimachinery import resources
+from apimachinery import meta, resources
 from apimachinery.errors import StatusError
 from apiserver import rbac_defaults
 from apiserver.registry.call import system_call
@@ -60,7 +60,29 @@ async def objects(registries: Registries) -> None:
     async with asyncio.TaskGroup() as group:
         for obj in wanted:
             group.create_task(ensure(registries, obj))
+    await service_cidr_ready(registries)
     await rbac_defaults.reconcile(registries, InternalWriter(registries))
+
+
+async def service_cidr_ready(registries: Registries) -> None:
+    """Say of the cluster's own range that addresses may be taken from it: this server does that itself."""
+    registry = registries.registry("servicecidrs", "networking.k8s.io")
+    now = registries.backend.identity.timestamp()
+
+    def ready(obj: Object) -> Object:
+        status = obj.setdefault("status", {})
+        condition = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "",
+            "message": "Kubernetes default Service CIDR is ready",
+        }
+        conditions = status.get("conditions") or []
+        if not any(known["type"] == "Ready" and known["status"] == "True" for known in conditions):
+            status["conditions"] = meta.set_condition(conditions, condition, now)
+        return obj
+
+    await registry.update(system_call(), "", "kubernetes", ready, subresource="status")
 
 
 async def ensure(registries: Registries, obj: Object) -> None:

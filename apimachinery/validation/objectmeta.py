@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Any
 
 from apimachinery import meta, names
 from apimachinery.errors import forbidden_field, invalid_value, required, too_long
-from apimachinery.validation.fields import IMMUTABLE, NOT_NEGATIVE, Errors, NameCheck, checked, is_ip, labels
+from apimachinery.validation.fields import IMMUTABLE, NOT_NEGATIVE, Errors, NameCheck, checked, labels
 
 Object = dict[str, Any]
 
@@ -24,7 +25,11 @@ def _cron_job_name(name: str) -> list[str]:
 
 
 def _ip_name(name: str) -> list[str]:
-    return [] if is_ip(name) else ["must be a canonical IP address"]
+    try:
+        canonical = str(ipaddress.ip_address(name))
+    except ValueError:
+        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    return [] if name == canonical else ["must be a canonical form IP address"]
 
 
 #: Kinds whose names are not DNS subdomains.
