@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery import resources
+from apimachinery import quantity, resources
 from apimachinery.errors import StatusError
 from kubeclient.client import Client
 from kubeclient.events import EventRecorder
@@ -45,6 +45,7 @@ from kubeletd.runtime.interface import (
     RuntimeEvent,
     RuntimeFailure,
 )
+from kubeletd.stats_measures import Measures
 from kubeletd.status import NodeFacts
 from kubeletd.statuswriter import Snapshot, StatusWriter
 
@@ -108,6 +109,17 @@ class NodeAgent:
             client, options.settings, self._findings, self._node, clock, options.update_seconds
         )
         self.parts = make_parts(self)
+        self.measures = Measures(
+            self.node_name,
+            runtime,
+            self.parts.root,
+            self.parts.prober,
+            self.pods,
+            lambda: self._engine,
+            self._capacity,
+            clock,
+            shared="memory" in options.settings.capacity,
+        )
         self._orphans = Orphans(self.parts)
         self._allocations = Allocations(self._node_as_it_is, self._other_pods, self.record)
         self.local_volumes = LocalVolumes(self.parts.root, self.keeper.annotate, self._spawn)
@@ -162,6 +174,13 @@ class NodeAgent:
     def _node_as_it_is(self) -> dict[str, Any]:
         """The API's Node, or what we would register if somebody deleted it."""
         return self._node() or nodestatus.node_object(self.options.settings, self._findings(), self.clock())
+
+    def _capacity(self) -> tuple[int, float]:
+        """Memory in bytes, processors."""
+        if self._engine is None:
+            return 0, 0.0
+        found = nodestatus.capacity(self.options.settings, NodeFindings(engine=self._engine))
+        return quantity.to_int(found["memory"]), quantity.to_milli(found["cpu"]) / 1000
 
     def _address(self) -> str:
         return self.options.node_ip or self.addresses.node_address
@@ -222,6 +241,7 @@ class NodeAgent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._orphans.close()
+        await self.measures.close()
         await asyncio.gather(self.parts.prober.close(), self.parts.images.close(), self.writer.close())
         if self._server is not None:
             await self._server.close(0.5)
@@ -365,6 +385,7 @@ class NodeAgent:
         worker = self._workers.pop(uid, None)
         self._allocations.forget(uid)
         if worker is not None:
+            self.parts.prober.forget(uid)
             self._spawn(worker.close())
 
     async def _refresh(self, uid: str) -> None:

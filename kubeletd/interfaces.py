@@ -16,9 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from kubeletd.runtime.interface import ContainerState, Mount, Runtime
+
+if TYPE_CHECKING:
+    from kubeletd.stats_measures import Measures
 
 Pod = Mapping[str, Any]
 Container = Mapping[str, Any]
@@ -145,6 +148,18 @@ class ProbeResult:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeKey:
+    """What attempts are counted by. `result` is successful, failed or unknown."""
+
+    namespace: str
+    pod: str
+    uid: str
+    container: str
+    kind: ProbeKind
+    result: str
+
+
 Report = Callable[[ProbeResult], None]
 Record = Callable[[Pod, str, str, str, str], None]  # pod, container name, Normal|Warning, reason, message
 
@@ -157,6 +172,8 @@ class Prober(Protocol):
     `record`. Liveness and readiness wait for `startup` to have succeeded.
     """
 
+    counts: dict[ProbeKey, int]  # the attempts so far
+
     def start(
         self, pod: Pod, container: Container, container_id: str, pod_ip: str, started_at: float
     ) -> None:
@@ -165,6 +182,10 @@ class Prober(Protocol):
 
     def stop(self, uid: str, container: str, *, kinds: Sequence[ProbeKind] = ()) -> None:
         """Ends them (all kinds if none are named). Again is free."""
+        ...
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone: what was counted of its probes may be forgotten."""
         ...
 
     async def close(self) -> None: ...
@@ -197,6 +218,7 @@ class NodeView(Protocol):
 
     runtime: Runtime
     node_name: str
+    measures: Measures
 
     def find_pod(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None: ...
 

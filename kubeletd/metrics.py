@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from kubeletd.interfaces import ProbeKey
 from kubeletd.metrics_text import Family, Sample
 from kubeletd.runtime.interface import Usage
 from kubeletd.stats import ContainerFigures, NodeFigures, PodFigures
@@ -154,18 +154,6 @@ def cadvisor(figures: NodeFigures, around: Surroundings, cores: float) -> list[F
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeKey:
-    """What attempts are counted by. `result` is successful, failed or unknown."""
-
-    namespace: str
-    pod: str
-    uid: str
-    container: str
-    kind: str
-    result: str
-
-
 def probes(counts: Mapping[ProbeKey, int]) -> list[Family]:
     """`/metrics/probes`."""
     samples = [
@@ -194,7 +182,7 @@ class AgentFigures:
     version: str
     desired_pods: int
     running_pods: int
-    containers: Counter[str]
+    containers: Mapping[str, int]
     evictions: Mapping[str, int]
     cpu_seconds: float
     memory: int

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubeletd import httpget
-from kubeletd.interfaces import Container, Pod, ProbeKind, ProbeResult, Record, Report
+from kubeletd.interfaces import Container, Pod, ProbeKey, ProbeKind, ProbeResult, Record, Report
 from kubeletd.runtime.interface import EngineUnavailable, Runtime, RuntimeFailure
 
 _FIELDS: tuple[tuple[ProbeKind, str], ...] = (
@@ -146,6 +146,7 @@ class ContainerProber:
         self._report = report
         self._record = record
         self._tasks: dict[tuple[str, str, ProbeKind], asyncio.Task[None]] = {}
+        self.counts: dict[ProbeKey, int] = {}
 
     def start(
         self, pod: Pod, container: Container, container_id: str, pod_ip: str, started_at: float
@@ -197,6 +198,7 @@ class ContainerProber:
             begun = loop.time()
             outcome = await self._attempt_once(probe, container, container_id, pod_ip)
             if outcome is not None:
+                self._count(pod, name, kind, outcome)
                 self._event(pod, name, kind, outcome)
                 settled = counts.observe(outcome.ok)
                 if settled is None and told is None and not outcome.ok and kind == "readiness":
@@ -219,6 +221,16 @@ class ContainerProber:
             return await attempt(self._runtime, probe, container, container_id, pod_ip)
         except EngineUnavailable:
             return None
+
+    def _count(self, pod: Pod, container: str, kind: ProbeKind, outcome: Outcome) -> None:
+        meta = pod["metadata"]
+        result = "successful" if outcome.ok else "unknown" if outcome.errored else "failed"
+        key = ProbeKey(meta["namespace"], meta["name"], meta["uid"], container, kind, result)
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone: its attempts are no longer told."""
+        self.counts = {key: number for key, number in self.counts.items() if key.uid != uid}
 
     def _event(self, pod: Pod, container: str, kind: ProbeKind, outcome: Outcome) -> None:
         if outcome.warning:

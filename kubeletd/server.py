@@ -25,6 +25,7 @@ from kubeletd.runtime.interface import (
     ProcessStream,
     RuntimeFailure,
 )
+from kubeletd.stats_rates import Rate
 
 _CHUNK = 64 * 1024
 _CLIENT = "system:kube-apiserver"
@@ -196,28 +197,42 @@ class Agent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
 
     async def Stats(self, request: Any, context: Any) -> Any:
         await self._admit(context)
-        response = pb.StatsResponse(time_nanoseconds=time.time_ns())
-        for pod in self._view.pods():
-            metadata = pod.pod["metadata"]
-            item = response.pods.add(namespace=metadata["namespace"], name=metadata["name"], uid=pod.uid)
-            running = [s for s in pod.containers.values() if s.status == "running"]
-            usages = await asyncio.gather(
-                *(self._view.runtime.usage(s.id) for s in running), return_exceptions=True
+        figures = await self._view.measures.figures.read()
+        response = pb.StatsResponse(
+            time_nanoseconds=int(figures.at * 1e9),
+            cpu_nanoseconds=figures.cpu_nanoseconds,
+            memory_working_set=figures.memory_working_set,
+            cpu=_rate(figures.rate),
+        )
+        for pod in figures.pods:
+            metadata = pod.on_node.pod["metadata"]
+            item = response.pods.add(
+                namespace=metadata["namespace"], name=metadata["name"], uid=pod.on_node.uid
             )
-            for state, usage in zip(running, usages, strict=True):
-                if isinstance(usage, RuntimeFailure):
-                    # It ended while we asked: it has no figures any more.
-                    continue
-                if isinstance(usage, BaseException):
-                    raise usage
+            for container in pod.containers:
                 item.containers.add(
-                    name=state.identity.container,
-                    cpu_nanoseconds=usage.cpu_nanoseconds,
-                    memory_working_set=usage.memory_working_set,
+                    name=container.name,
+                    cpu_nanoseconds=container.usage.cpu_nanoseconds,
+                    memory_working_set=container.usage.memory_working_set,
+                    cpu=_rate(container.rate),
                 )
-                response.cpu_nanoseconds += usage.cpu_nanoseconds
-                response.memory_working_set += usage.memory_working_set
         return response
+
+    async def Document(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        await self._admit(context)
+        document = await self._view.measures.documents.get(request.path)
+        if document is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "404 page not found")
+        assert document is not None
+        yield pb.DocumentPart(content_type=document.content_type)
+        for offset in range(0, len(document.body), _CHUNK):
+            yield pb.DocumentPart(data=document.body[offset : offset + _CHUNK])
+
+
+def _rate(rate: Rate | None) -> Any:
+    if rate is None:
+        return None
+    return pb.Rate(nanocores=rate.nanocores, window_nanoseconds=int(rate.window * 1e9))
 
 
 async def _feed(inputs: AsyncIterator[Any], stream: ProcessStream) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from kubeletd.interfaces import Container, Pod, PodFacts, ProbeKind, ProbeResult, Report, Sources
+from kubeletd.interfaces import Container, Pod, PodFacts, ProbeKey, ProbeKind, ProbeResult, Report, Sources
 from kubeletd.runtime.interface import Mount
 from kubeletd.runtime.simulated import setting
 
@@ -69,6 +69,7 @@ class SimulatedProber:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
+        self.counts: dict[ProbeKey, int] = {}
 
     def start(
         self, pod: Pod, container: Container, container_id: str, pod_ip: str, started_at: float
@@ -92,6 +93,9 @@ class SimulatedProber:
         timer = self._timers.pop((uid, container), None)
         if timer is not None:
             timer.cancel()
+
+    def forget(self, uid: str) -> None:
+        return
 
     async def close(self) -> None:
         for timer in self._timers.values():
