@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from apiclient import Api, Object
-from conftest import Server
+from servers import Server
 
 from apiserver import pki
 

@@ -16,9 +16,9 @@ from random import Random, SystemRandom
 
 import pytest
 from apiclient import Answer, Api
-from conftest import Server, serving
 from every_kind import Object, example
 from oddrequests import OddRequest, OddRequests
+from servers import Server, serving
 
 from apimachinery import resources
 from apimachinery.resources import Resource, Subresource

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from conftest import serving
 from controllercluster import DEPLOYMENTS, PODS, Playground, controlling, eventually
+from servers import serving
 
 from apimachinery import meta, resources
 from apimachinery.errors import StatusError

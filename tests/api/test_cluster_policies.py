@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from conftest import serving
 from controllercluster import PODS, Playground, controlling, eventually
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from servers import serving
 
 from apimachinery import meta, resources
 from apimachinery.errors import StatusError

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from conftest import serving
 from controllercluster import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -24,6 +23,7 @@ from controllercluster import (
     eventually,
     free_port,
 )
+from servers import serving
 
 from apimachinery import resources
 from apimachinery.errors import StatusError

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from conftest import serving
 from controllercluster import (
     DEPLOYMENTS,
     PODS,
@@ -19,6 +18,7 @@ from controllercluster import (
     eventually,
     free_port,
 )
+from servers import serving
 
 from apimachinery import resources
 

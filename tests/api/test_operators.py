@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from apiclient import Api
-from conftest import Server
+from servers import Server
 
 pytest.importorskip("kopf")
 

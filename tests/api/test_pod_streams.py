@@ -17,8 +17,8 @@ import aiohttp
 import aiohttp.web
 import pytest
 import yaml
-from conftest import Server, serving
 from fakeagent import FakeAgent, serve
+from servers import Server, serving
 
 KUBECTLS = {
     path.name.removeprefix("kubectl."): str(path)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from conftest import Server
 from controllercluster import NAMESPACES, NODES, PODS, eventually
+from servers import Server
 
 from apimachinery import quantity, resources
 from apimachinery.errors import StatusError

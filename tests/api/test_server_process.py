@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from apiclient import Api
-from conftest import Server, serving
+from servers import Server, serving
 from test_object_verbs import config, pod
 
 

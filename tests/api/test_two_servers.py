@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from apiclient import Api
-from conftest import serving
+from servers import serving
 from test_object_verbs import config
 from test_service_addresses import service
 
