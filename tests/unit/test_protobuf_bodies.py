@@ -5,31 +5,14 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from protobuf_encoding import double, envelope, field
 
 from apimachinery import protobuf, resources, schema
 from apimachinery.errors import StatusError
 
 
-def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(number: int, value: bytes | str | int) -> bytes:
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
 def body(api_version: str, kind: str, *fields: bytes) -> bytes:
-    about = field(1, api_version) + field(2, kind)
-    return b"k8s\x00" + field(1, about) + field(2, b"".join(fields)) + field(3, "") + field(4, "")
+    return envelope(api_version, kind, b"".join(fields))
 
 
 def number(definition: str, name: str) -> int:
@@ -224,8 +207,8 @@ def props(*parts: tuple[str, bytes | str | int]) -> bytes:
 def test_a_custom_resource_definitions_schema() -> None:
     """Its either-or types, raw JSON and doubles have a JSON form of their own."""
     string = props(("type", "string"))
-    minimum = varint(number(CRD + "JSONSchemaProps", "minimum") << 3 | 1) + b"\0\0\0\0\0\0\x08\x40"
-    multiple = varint(number(CRD + "JSONSchemaProps", "multipleOf") << 3 | 1) + b"\0\0\0\0\0\0\xe0\x3f"
+    minimum = double(number(CRD + "JSONSchemaProps", "minimum"), 3.0)
+    multiple = double(number(CRD + "JSONSchemaProps", "multipleOf"), 0.5)
     fields = [
         ("one", props(("items", field(1, string)))),
         ("many", props(("items", field(2, string) + field(2, props(("nullable", 1)))))),
