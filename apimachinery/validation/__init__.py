@@ -24,6 +24,8 @@ from apimachinery.validation import (
     networking,
     objectmeta,
     pods,
+    podstatus,
+    podupdates,
     rbac,
     services,
     storage,
@@ -51,7 +53,7 @@ _FLOW = "flowcontrol.apiserver.k8s.io"
 _DRA = "resource.k8s.io"
 
 _TABLE: dict[tuple[str, str], Checks] = {
-    ("", "Pod"): Checks(pods.create, pods.update, pods.update_status),
+    ("", "Pod"): Checks(pods.create, podupdates.update, podstatus.update),
     ("", "PodTemplate"): Checks(pods.create_template),
     ("", "ReplicationController"): Checks(
         workloads.replication_controller,
@@ -179,6 +181,6 @@ def status_update(resource: Resource, new: Object, old: Object) -> list[FieldErr
 
 
 #: Updates through subresources: what is wrong is added to a list.
-ephemeral_containers_update = pods.update_ephemeral_containers
-resize_update = pods.update_resize
+ephemeral_containers_update = podupdates.ephemeral_containers
+resize_update = podupdates.resize
 approval_update = cluster.update_certificate_status

@@ -51,13 +51,16 @@ def probes(errs: Errors, path: str, item: Object) -> None:
                 )
 
 
-def lifecycle(errs: Errors, path: str, hooks: Object) -> None:
+def lifecycle(errs: Errors, path: str, hooks: Object, grace: int | None) -> None:
+    """Hooks of a container whose pod has `grace` seconds to end."""
     for field in ("postStart", "preStop"):
         if hooks.get(field) is not None:
-            _handler(errs, f"{path}.{field}", hooks[field], _HOOK_HANDLERS)
+            _handler(errs, f"{path}.{field}", hooks[field], _HOOK_HANDLERS, grace)
 
 
-def _handler(errs: Errors, path: str, handler: Object, kinds: tuple[str, ...]) -> None:
+def _handler(
+    errs: Errors, path: str, handler: Object, kinds: tuple[str, ...], grace: int | None = None
+) -> None:
     given = [kind for kind in kinds if handler.get(kind) is not None]
     if not given:
         errs.append(required(path, "must specify a handler type"))
@@ -80,5 +83,6 @@ def _handler(errs: Errors, path: str, handler: Object, kinds: tuple[str, ...]) -
         port_or_name(errs, f"{here}.port", action.get("port"))
     elif kind == "grpc":
         port_number(errs, f"{here}.port", action.get("port") or 0)
-    else:
-        not_negative(errs, f"{here}.seconds", action.get("seconds"))
+    elif grace is not None and not 0 <= (action.get("seconds") or 0) <= grace:
+        text = f"must be non-negative and less than terminationGracePeriodSeconds ({grace})"
+        errs.append(invalid_value(here, action.get("seconds") or 0, text))

@@ -52,9 +52,7 @@ def create_volume(errs: Errors, obj: Object) -> None:
     for kind in kinds[1:]:
         errs.append(forbidden_field(f"spec.{kind}", "may not specify more than 1 volume type"))
     if kinds:
-        volumes.source(errs, f"spec.{kinds[0]}", kinds[0], volume[kinds[0]])
-        if kinds[0] == "csi" and not volume["csi"].get("volumeHandle"):
-            errs.append(required("spec.csi.volumeHandle"))
+        volumes.source(errs, f"spec.{kinds[0]}", kinds[0], volume[kinds[0]], persistent=True)
         if kinds[0] == "hostPath" and volume["hostPath"].get("path") == "/" and policy == "Recycle":
             text = "may not be 'recycle' for a hostPath mount of '/'"
             errs.append(forbidden_field("spec.persistentVolumeReclaimPolicy", text))

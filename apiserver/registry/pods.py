@@ -4,43 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery import quantity
+from apimachinery.qos import qos_class
 
 Object = dict[str, Any]
 
 DEFAULT_GRACE = 30
-_COMPUTE = ("cpu", "memory")
-
-
-def qos_class(spec: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, from the CPU and memory of the pod or of its containers."""
-    pod_level = spec.get("resources") or {}
-    if _compute(pod_level.get("requests")) or _compute(pod_level.get("limits")):
-        groups = [pod_level]
-    else:
-        containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-        groups = [container.get("resources") or {} for container in containers]
-    any_set, guaranteed = False, True
-    for group in groups:
-        requests, limits = _compute(group.get("requests")), _compute(group.get("limits"))
-        any_set = any_set or bool(requests) or bool(limits)
-        if set(limits) != set(_COMPUTE) or any(
-            requests.get(name, limits[name]) != limits[name] for name in limits
-        ):
-            guaranteed = False
-    if not any_set:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
-
-
-def _compute(resources: Object | None) -> dict[str, int]:
-    """CPU and memory in thousandths, leaving out zeros."""
-    found = {}
-    for name in _COMPUTE:
-        value = (resources or {}).get(name)
-        if value is not None and (milli := quantity.to_milli(str(value))):
-            found[name] = milli
-    return found
 
 
 def prepare_create(new: Object) -> None:
@@ -98,17 +66,22 @@ def only_ephemeral_containers(new: Object, old: Object, now: str) -> None:
 
 def only_resources(new: Object, old: Object, now: str) -> None:
     """An update through `resize` changes nothing but the containers' resources and resize policies."""
-    wanted = {c.get("name"): c for c in (new.get("spec") or {}).get("containers") or ()}
+    spec = new.get("spec") or {}
+    wanted = {f: {c.get("name"): c for c in spec.get(f) or ()} for f in ("containers", "initContainers")}
     _restore(new, old)
-    containers = []
-    for container in new["spec"].get("containers") or ():
-        change = wanted.get(container.get("name")) or {}
-        container = dict(container)
-        for key in ("resources", "resizePolicy"):
-            if key in change:
-                container[key] = change[key]
-        containers.append(container)
-    new["spec"]["containers"] = containers
+    for field, changes in wanted.items():
+        if new["spec"].get(field):
+            new["spec"][field] = [
+                _resized(item, changes.get(item.get("name"))) for item in new["spec"][field]
+            ]
+
+
+def _resized(container: Object, change: Object | None) -> Object:
+    return (
+        {**container, **{k: change[k] for k in ("resources", "resizePolicy") if k in (change or {})}}
+        if change
+        else container
+    )
 
 
 def _restore(new: Object, old: Object) -> None:

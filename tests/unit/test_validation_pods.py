@@ -49,7 +49,7 @@ def test_a_plain_pod_is_fine() -> None:
          'spec.containers[0].image: Invalid value: " i": must not have leading or trailing whitespace'),
         ({"spec.containers.1": {"name": "c", "image": "i"}}, 'spec.containers[1].name: Duplicate value: "c"'),
         ({"spec.initContainers": [{"name": "c", "image": "i"}]},
-         'spec.containers[0].name: Duplicate value: "c"'),
+         'spec.initContainers[0].name: Duplicate value: "c"'),
         ({C + "imagePullPolicy": "Often"},
          'spec.containers[0].imagePullPolicy: Unsupported value: "Often": supported values: "Always", "If'),
         ({C + "ports.0.containerPort": 0}, "spec.containers[0].ports[0].containerPort: Required value"),
@@ -68,14 +68,17 @@ def test_a_plain_pod_is_fine() -> None:
         ({C + "env": [{"name": "a", "value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
          'spec.containers[0].env[0].valueFrom: Invalid value: "": may not be specified when `value` is not empty'),
         ({C + "env": [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}]},
-         'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Unsupported value: "spec.x": supported '),
+         'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "spec.x": error converting fieldPath: '
+         'field label not supported: spec.x'),
+        ({C + "env": [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]},
+         'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Unsupported value: "status.phase": supported '),
         ({C + "envFrom": [{}]}, "must specify one of: `configMapRef` or `secretRef`"),
         ({C + "volumeMounts": [{"name": "w", "mountPath": "/d"}]},
          'spec.containers[0].volumeMounts[0].name: Not found: "w"'),
         ({C + "volumeMounts": [MOUNT, MOUNT]},
          'spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/d": must be unique'),
         ({C + "volumeMounts": [{**MOUNT, "subPath": "../x"}]},
-         'spec.containers[0].volumeMounts[0].subPath: Invalid value: "../x": must not contain \'..\''),
+         'spec.containers[0].volumeMounts.subPath: Invalid value: "../x": must not contain \'..\''),
         ({C + "resources.requests": {"cpu": "-1"}},
          'spec.containers[0].resources.requests[cpu]: Invalid value: "-1": must be greater than or equal to 0'),
         ({C + "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}},
@@ -207,11 +210,64 @@ def test_ephemeral_containers_are_only_added() -> None:
     ]
 
 
-def test_resizes_change_cpu_and_memory_only() -> None:
-    _, old = defaulted("pods", POD)
-    new = changed(old, {C + "resources": {"requests": {"cpu": "2"}}})
+def sized(requests: dict[str, str], limits: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    resources_ = {"requests": requests, **({"limits": limits} if limits else {})}
+    return defaulted("pods", changed(POD, {C + "resources": resources_, **more}))[1]
+
+
+def resize_errors(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
     errs: list[Any] = []
     validation.resize_update(errs, new, old)
-    assert errs == []
-    validation.resize_update(errs, changed(new, {C + "image": "j"}), old)
-    assert [str(e) for e in errs] == ["spec: Forbidden: only cpu and memory resources are mutable"]
+    return [str(e) for e in errs]
+
+
+def test_resizes_change_cpu_and_memory_only() -> None:
+    old = sized({"cpu": "1"})
+    new = sized({"cpu": "2", "memory": "1Gi"})
+    assert resize_errors(new, old) == []
+    assert resize_errors(changed(new, {C + "image": "j"}), old) == [
+        "spec: Forbidden: only cpu and memory resources are mutable"
+    ]
+    disk = sized({"cpu": "1", "ephemeral-storage": "1Gi"})
+    assert "spec: Forbidden: only cpu and memory resources are mutable" in resize_errors(disk, old)
+    assert resize_errors(sized({"memory": "1Gi"}), old) == [
+        "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed"
+    ]
+
+
+def test_resizes_keep_the_quality_of_service() -> None:
+    plain = defaulted("pods", POD)[1]
+    assert resize_errors(sized({"cpu": "2"}), plain) == [
+        'spec: Invalid value: "": Pod QOS Class may not change as a result of resizing'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"metadata.annotations": {"kubernetes.io/config.mirror": "x"}, "spec.nodeName": "n"},
+         ": Forbidden: static pods cannot be resized"),
+        ({"spec.os": {"name": "windows"}}, ": Forbidden: windows pods cannot be resized"),
+        ({"spec.resources": {"requests": {"cpu": "2"}}},
+         ": Forbidden: pods with pod-level resources cannot be resized"),
+        ({"status.containerStatuses": [{"name": "c", "state": {"running": {}}}]},
+         "spec: Forbidden: Pod running on node without support for resize"),
+    ],
+)  # fmt: skip
+def test_pods_that_cannot_be_resized(changes: dict[str, Any], error: str) -> None:
+    old = sized({"cpu": "1"}, **changes)
+    new = changed(old, {C + "resources.requests.cpu": "2"})
+    assert resize_errors(new, old) == [error]
+
+
+def test_of_init_containers_only_sidecars_are_resized() -> None:
+    resources_ = {"requests": {"cpu": "1"}}
+    init = {"name": "i", "image": "i", "resources": resources_}
+    for policy, errors in (
+        ("Always", []),
+        (None, ["spec: Forbidden: resources for non-sidecar init containers are immutable"]),
+    ):
+        item = {**init, **({"restartPolicy": policy} if policy else {})}
+        old = sized({"cpu": "1"}, **{"spec.initContainers": [item]})
+        new = changed(old, {"spec.initContainers.0.resources.requests.cpu": "2"})
+        assert resize_errors(new, old) == errors
