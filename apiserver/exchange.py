@@ -63,7 +63,7 @@ class Exchange:
         return options.list_options(self.info.query, watch=watch)
 
     def call(self, chosen: WriteOptions) -> Call:
-        return Call(self.user, chosen, self.warnings)
+        return Call(self.user, chosen, self.warnings, self.view.resource.api_version)
 
     async def delete_options(self) -> options.DeleteOptions:
         """DeleteOptions from the body, which may be empty, or the query."""

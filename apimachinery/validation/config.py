@@ -10,7 +10,7 @@ from apimachinery import names
 from apimachinery.errors import duplicate, forbidden_field, invalid_value, required, too_long
 from apimachinery.quantity import Quantity
 from apimachinery.validation import objectmeta, resourceamounts
-from apimachinery.validation.fields import Errors, checked, enum, immutable
+from apimachinery.validation.fields import Errors, checked, immutable
 
 Object = dict[str, Any]
 
@@ -216,6 +216,9 @@ def event(errs: Errors, obj: Object) -> None:
             text = "does not match event.namespace"
             errs.append(invalid_value("involvedObject.namespace", about, text))
         return
+    about = (obj.get("regarding") or {}).get("namespace") or ""
+    if namespace_ != about and not (not about and namespace_ == "default"):
+        errs.append(invalid_value("involvedObject.namespace", about, "does not match event.namespace"))
     if not obj.get("eventTime"):
         errs.append(required("eventTime"))
     if not obj.get("reportingController"):
@@ -230,13 +233,26 @@ def event(errs: Errors, obj: Object) -> None:
             errs.append(too_long(field, limit))
     if len(obj.get("note") or "") > 1024:
         errs.append(too_long("message", 1024))
-    enum(errs, "type", obj.get("type"), ("Normal", "Warning"))
+    if obj.get("type") not in ("Normal", "Warning"):
+        errs.append(invalid_value("type", obj.get("type") or "", "has invalid value"))
+    _event_series(errs, obj.get("series"))
+
+
+def _event_series(errs: Errors, series: Object | None) -> None:
+    if series is None:
+        return
+    if (series.get("count") or 0) < 2:
+        errs.append(invalid_value("series.count", series.get("count") or 0, "should be at least 2"))
+    if not series.get("lastObservedTime"):
+        errs.append(required("series.lastObservedTime"))
 
 
 def update_event(errs: Errors, new: Object, old: Object) -> None:
     """Only the series of an event of the newer API goes on; the older one leaves all open."""
-    if new.get("apiVersion") == "v1" or not old.get("eventTime"):
+    if new.get("apiVersion") == "v1":
         return
+    if new.get("series") != old.get("series"):
+        _event_series(errs, new.get("series"))
     for field in (
         "regarding",
         "reason",
@@ -246,5 +262,10 @@ def update_event(errs: Errors, new: Object, old: Object) -> None:
         "reportingController",
         "related",
         "note",
+        "reportingInstance",
+        "deprecatedSource",
+        "deprecatedFirstTimestamp",
+        "deprecatedLastTimestamp",
+        "deprecatedCount",
     ):
         immutable(errs, field, new.get(field), old.get(field))

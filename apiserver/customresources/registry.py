@@ -52,12 +52,12 @@ class CustomRegistry(Registry):
         if self._defaults:
             shape.default(obj, self.version.raw)
 
-    def check_new(self, obj: Object) -> list[FieldError]:
+    def check_new(self, call: Call, obj: Object) -> list[FieldError]:
         found = validation.create(self.resource, obj)
         self.version_checks(found, obj, None)
         return found
 
-    def check_changed(self, new: Object, old: Object, subresource: str) -> list[FieldError]:
+    def check_changed(self, call: Call, new: Object, old: Object, subresource: str) -> list[FieldError]:
         if subresource == "status":
             found = validation.status_update(self.resource, new, old)
         else:

@@ -28,11 +28,15 @@ MANAGER = "pybernetes-apiserver"
 
 @dataclass(slots=True)
 class Call:
-    """One request's identity, options and the warnings it has earned (sent as Warning headers)."""
+    """One request's identity, options and the warnings it has earned (sent as Warning headers).
+
+    `api_version` is the one the client speaks, which need not be the one that is stored; "" for the server itself.
+    """
 
     user: User
     options: WriteOptions = field(default_factory=WriteOptions)
     warnings: list[str] = field(default_factory=list)
+    api_version: str = ""
 
 
 class Admission(Protocol):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from apimachinery import resources, validation
+from apimachinery.errors import FieldError
 from apiserver.customresources.definitions import DefinitionRegistry
 from apiserver.options import DeleteOptions
-from apiserver.registry import certificates, deletion, namespaces
+from apiserver.registry import certificates, conversion, deletion, namespaces
 from apiserver.registry.call import Call
 from apiserver.registry.registry import Object, Registry, Result
 from apiserver.registry.services_registry import ServiceRegistry
@@ -31,7 +33,25 @@ class CertificateSigningRequestRegistry(Registry):
         return await super().create(call, namespace, obj, name, track=track)
 
 
+class EventRegistry(Registry):
+    """Events are stored as v1 has them; who writes them by the newer API has more to say, and changes less."""
+
+    newer = resources.get("events", "events.k8s.io")
+
+    def check_new(self, call: Call, obj: Object) -> list[FieldError]:
+        if call.api_version != self.newer.api_version:
+            return super().check_new(call, obj)
+        return validation.create(self.newer, conversion.event_from_core(obj))
+
+    def check_changed(self, call: Call, new: Object, old: Object, subresource: str) -> list[FieldError]:
+        if call.api_version != self.newer.api_version:
+            return super().check_changed(call, new, old, subresource)
+        after, before = conversion.event_from_core(new), conversion.event_from_core(old)
+        return validation.update(self.newer, after, before)
+
+
 KINDS: dict[tuple[str, str], type[Registry]] = {
+    ("", "events"): EventRegistry,
     ("", "namespaces"): NamespaceRegistry,
     ("", "services"): ServiceRegistry,
     ("apiextensions.k8s.io", "customresourcedefinitions"): DefinitionRegistry,

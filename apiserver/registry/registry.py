@@ -88,7 +88,7 @@ class Registry:
         strat.prepare_create(obj)
         undo = await self.reserve(call, None, obj)
         try:
-            self.refuse(self.check_new(obj), obj)
+            self.refuse(self.check_new(call, obj), obj)
             await self.validate(request)
             if call.options.dry_run:
                 await self.check_absent(namespace, meta_["name"])
@@ -158,7 +158,7 @@ class Registry:
             undo = await self.reserve(call, old, new)
             stored = False
             try:
-                self.refuse(self.check_changed(new, old, subresource), new)
+                self.refuse(self.check_changed(call, new, old, subresource), new)
                 await self.validate(
                     self.admission_request(call, "UPDATE", namespace, name, new, old, subresource)
                 )
@@ -222,7 +222,7 @@ class Registry:
             return None
         return new
 
-    def check_changed(self, new: Object, old: Object, subresource: str) -> list[FieldError]:
+    def check_changed(self, call: Call, new: Object, old: Object, subresource: str) -> list[FieldError]:
         if subresource == "binding":
             return []
         if subresource == "status":
@@ -306,7 +306,7 @@ class Registry:
         """Whether an entry is stored as it would be written now."""
         return True
 
-    def check_new(self, obj: Object) -> list[FieldError]:
+    def check_new(self, call: Call, obj: Object) -> list[FieldError]:
         """What is wrong with a new object."""
         return validation.create(self.resource, obj)
 
