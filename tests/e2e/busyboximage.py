@@ -47,9 +47,9 @@ def archive() -> bytes:
     return buffer.getvalue()
 
 
-def ensure(client: APIClient, name: str = NAME) -> str:
-    """Makes the image unless it is there; gives its name."""
+def ensure(client: APIClient, name: str = NAME, changes: tuple[str, ...] = ()) -> str:
+    """Makes the image unless it is there; gives its name. `changes` are lines of a Dockerfile."""
     if not client.images(name):
         repository, _, tag = name.partition(":")
-        client.import_image_from_data(archive(), repository=repository, tag=tag)
+        client.import_image_from_data(archive(), repository=repository, tag=tag, changes=list(changes))
     return name
