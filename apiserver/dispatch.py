@@ -75,6 +75,8 @@ class Dispatcher:
         self._local = registries.backend.store.exclusive
         self.subresources: dict[tuple[tuple[str, str], str, str], Handler] = {}
         self.virtual: dict[tuple[str, str], Virtual] = {}
+        #: By (group, version, plural): resources that this server computes unless somebody else serves them.
+        self.computed: dict[tuple[str, str, str], tuple[Resource, Virtual]] = {}
         self.plain: dict[str, Plain] = {}
         self.aggregator: Aggregator | None = None
         #: Looks again whether (group, plural) is served: another server may have defined it a moment ago.
@@ -259,8 +261,10 @@ class Dispatcher:
     ) -> web.StreamResponse:
         if self.aggregator is not None and self.aggregator.remote(info.group, info.version):
             return await self.aggregator.serve(request, info.group, info.version, user)
-        resource = resources.by_plural(info.group, info.version, info.plural)
-        handler = self.virtual.get((info.group, info.plural))
+        resource, handler = self.computed.get((info.group, info.version, info.plural)) or (
+            resources.by_plural(info.group, info.version, info.plural),
+            self.virtual.get((info.group, info.plural)),
+        )
         if resource is None or handler is None or info.prefix != ("apis" if resource.group else "api"):
             raise errors.path_not_found()
         if info.verb not in resource.verbs:

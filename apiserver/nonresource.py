@@ -165,6 +165,8 @@ def install(
         if described_at != registries.generation:
             described_at = registries.generation
             added = [*registries.custom(), *registries.aggregated]
+            taken = {(resource.group, resource.version) for resource in added}
+            added += [one for one in registries.computed if (one.group, one.version) not in taken]
             documents[0].update([*resources.BUILTIN, *added], registries.custom_schemas)
         return documents[0]
 

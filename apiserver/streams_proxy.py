@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from multidict import CIMultiDict
 
@@ -82,7 +81,7 @@ class Proxy:
         return await self._forward(request, info, scheme, address, target)
 
     async def node(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
-        """The agent's own figures under `/healthz` and `/stats/summary`; another port is plain HTTP to the node."""
+        """The agent's own documents, such as `/stats/summary`; another port is plain HTTP to the node."""
         scheme, name, port = parse_name(info.name)
         node = self._reader.get(NODES, "", name)
         if node is None:
@@ -93,17 +92,17 @@ class Proxy:
             if not internal:
                 raise errors.service_unavailable(f"node {name} has no address")
             return await self._forward(request, info, scheme, internal, port)
-        path = _split(request, info)[1].rstrip("/")
-        if request.method != "GET" or path not in ("/healthz", "/stats/summary"):
-            raise StatusError(404, "NotFound", "the server could not find the requested resource")
+        if request.method != "GET":
+            raise StatusError(405, "MethodNotAllowed", "405 method not allowed")
         from apiserver import nodeagent_pb2 as pb
 
+        _, path, query = _split(request, info)
         stub = await self._agents.stub(name)
         async with calls():
-            figures = await stub.Stats(pb.StatsRequest())
-        if path == "/healthz":
-            return web.Response(text="ok")
-        return web.Response(body=orjson.dumps(summary(name, figures)), content_type="application/json")
+            parts = [part async for part in stub.Document(pb.DocumentRequest(path=path + query))]
+        content_type = parts[0].content_type if parts else "text/plain"
+        body = b"".join(part.data for part in parts)
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _forward(
         self, request: web.BaseRequest, info: RequestInfo, scheme: str, host: str, port: str
@@ -216,31 +215,3 @@ def endpoint_of(service: Object, slices: list[Object], port: str) -> tuple[str, 
         if ports and ready and ready[0].get("addresses"):
             return str(ready[0]["addresses"][0]), str(ports[0].get("port", ""))
     raise errors.service_unavailable(f'no endpoints available for service "{name}"')
-
-
-def summary(node: str, figures: Any) -> Object:
-    """The kubelet's /stats/summary from an agent's figures, as far as they go."""
-    from datetime import UTC, datetime
-
-    from apimachinery import meta
-
-    when = meta.rfc3339(datetime.fromtimestamp(figures.time_nanoseconds / 1e9, UTC))
-
-    def usage(cpu: int, memory: int) -> Object:
-        return {
-            "cpu": {"time": when, "usageCoreNanoSeconds": cpu},
-            "memory": {"time": when, "workingSetBytes": memory},
-        }
-
-    return {
-        "node": {"nodeName": node, **usage(figures.cpu_nanoseconds, figures.memory_working_set)},
-        "pods": [
-            {
-                "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
-                "containers": [
-                    {"name": c.name, **usage(c.cpu_nanoseconds, c.memory_working_set)} for c in pod.containers
-                ],
-            }
-            for pod in figures.pods
-        ],
-    }

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from apiserver import nodemetrics
 from apiserver.admission import webhook_review
 from apiserver.authz import Authorizer
 from apiserver.dispatch import Dispatcher, Handler
@@ -63,6 +64,7 @@ class StreamRoutes:
         )
         self._streams = PodStreams(dispatcher.registries, authorizer, files)
         self._proxy = Proxy(dispatcher.registries, self._streams.agents)
+        nodemetrics.install(dispatcher, self._streams.agents)
         table, pods = dispatcher.subresources, ("", "pods")
         table[pods, "log", "get"] = _handler(self._streams.log)
         for name, stream in (

@@ -49,6 +49,8 @@ class Registries:
         self.generation = 0
         #: What other servers serve, behind APIServices: for discovery.
         self.aggregated: builtins.list[Resource] = []
+        #: What this server computes, beyond the built-in resources, in groups that nobody else serves.
+        self.computed: builtins.list[Resource] = []
         backend.find = self.registry
         for resource in resources.stored():
             self.add(resource)

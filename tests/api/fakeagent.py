@@ -20,6 +20,7 @@ class FakeAgent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
     def __init__(self) -> None:
         self.ended: asyncio.Queue[str] = asyncio.Queue()
         self.taken = 0
+        self.stats = pb.StatsResponse(time_nanoseconds=10**18)
 
     async def Logs(self, request: Any, context: Any) -> AsyncIterator[Any]:
         try:
@@ -96,8 +97,14 @@ class FakeAgent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
             self.ended.put_nowait("forward")
 
     async def Stats(self, request: Any, context: Any) -> Any:
-        pod = pb.PodStats(namespace="a", name="p", uid="u", containers=[pb.ContainerStats(name="c")])
-        return pb.StatsResponse(time_nanoseconds=10**18, cpu_nanoseconds=5, memory_working_set=7, pods=[pod])
+        return self.stats
+
+    async def Document(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        if request.path != "/stats/summary?only_cpu_and_memory=true":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "404 page not found")
+        yield pb.DocumentPart(content_type="application/json")
+        yield pb.DocumentPart(data=b'{"node":')
+        yield pb.DocumentPart(data=b"{}}")
 
 
 async def serve(agent: FakeAgent, pki_dir: Path, certificate_of: str) -> tuple[grpc.aio.Server, str]:

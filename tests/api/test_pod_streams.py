@@ -317,11 +317,13 @@ async def test_port_forward_channels(agent: FakeAgent, client: Client) -> None:
             assert (await ws.receive()).data == b"\x00<ping>"
 
 
-async def test_the_nodes_figures(agent: FakeAgent, client: Client) -> None:
-    async with client.session.get(f"{client.url}/api/v1/nodes/n1/proxy/stats/summary") as answer:
-        figures = await answer.json()
-    assert figures["node"]["memory"]["workingSetBytes"] == 7
-    assert figures["pods"][0]["podRef"]["name"] == "p"
+async def test_the_nodes_documents(agent: FakeAgent, client: Client) -> None:
+    node = f"{client.url}/api/v1/nodes/n1/proxy"
+    async with client.session.get(f"{node}/stats/summary?only_cpu_and_memory=true") as answer:
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        assert await answer.json() == {"node": {}}
+    async with client.session.get(f"{node}/nothing") as answer:
+        assert answer.status == 404
 
 
 async def test_http_through_the_proxy(agent: FakeAgent, streaming: Server, client: Client) -> None:
