@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from apimachinery import componentconfig
-from apiserver.config import ServerConfig
+from apiserver.config import ServerConfig, SettingError
 from apiserver.pki_files import PKIError
 from apiserver.server import ApiServer
 from apiserver.storage.interface import StorageError
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     )
     try:
         uvloop.run(_run(config))
-    except (StorageError, PKIError, OSError) as error:
+    except (StorageError, PKIError, OSError, SettingError) as error:
         logging.getLogger("apiserver").error("cannot serve: %s", error)
         return 1
     return 0

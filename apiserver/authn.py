@@ -84,6 +84,10 @@ class Authenticator:
         Raises 401 for credentials that are not valid, and 403 or 500 for an impersonation that is not allowed or
         not complete.
         """
+        return self.impersonated(self.identified(headers, peercert), headers)
+
+    def identified(self, headers: Headers, peercert: Mapping[str, Any] | None) -> User:
+        """Who makes a request, whoever it is made for. Raises 401."""
         user = self._certificate_user(peercert) if peercert else None
         if user is None:
             token = _bearer(headers)
@@ -96,6 +100,10 @@ class Authenticator:
                 raise errors.unauthorized()
             else:
                 user = ANONYMOUS
+        return user
+
+    def impersonated(self, user: User, headers: Headers) -> User:
+        """Who a request of a user is made for: the user, or whom it impersonates. Raises 403 or 500."""
         if headers.get("Impersonate-User") is not None:
             return self._impersonated(user, headers)
         if headers.get("Impersonate-Group") is not None or headers.get("Impersonate-Uid") is not None:

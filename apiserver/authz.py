@@ -58,6 +58,13 @@ class Authorizer:
         allowed, reason = self.decide(attributes)
         return None if allowed else denial(attributes, reason)
 
+    def explain(self, attributes: Attributes) -> tuple[bool, str]:
+        """Whether allowed, and why or why not (may be empty), as audit annotations say it."""
+        allowed, reason = self.decide(attributes)
+        if allowed and SUPERUSERS not in attributes.user.groups:
+            reason = self.index.reason(attributes)
+        return allowed, reason
+
     def decide(self, attributes: Attributes) -> tuple[bool, str]:
         """Whether allowed, and why not (may be empty)."""
         user = attributes.user

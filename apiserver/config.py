@@ -10,6 +10,10 @@ from pydantic import Field, field_validator
 from apimachinery.componentconfig import ComponentConfig
 
 
+class SettingError(Exception):
+    """A setting cannot be used, as it turned out; the text says why."""
+
+
 class ServerConfig(ComponentConfig):
     """Every setting is a flag; see `python -m apiserver --help`."""
 
@@ -29,6 +33,11 @@ class ServerConfig(ComponentConfig):
     etcd_cafile: str = Field("", description="CA of etcd's TLS certificate")
     etcd_certfile: str = Field("", description="client certificate for etcd")
     etcd_keyfile: str = Field("", description="key of the client certificate for etcd")
+    etcd_compaction_interval: float = Field(
+        300.0,
+        gt=0,
+        description="seconds that the history of the store is kept: for lists in chunks and watches",
+    )
     service_cidr: str = Field("10.96.0.0/16", description="address range of Services")
     service_node_port_range: str = Field("30000-32767", description="port range of NodePort Services")
     tls_san: tuple[str, ...] = Field((), description="further name or address in the serving certificate")
@@ -45,6 +54,13 @@ class ServerConfig(ComponentConfig):
         400, ge=0, description="with max-mutating-requests-inflight the seats that priority levels share"
     )
     max_mutating_requests_inflight: int = Field(200, ge=0, description="see max-requests-inflight")
+    audit_policy_file: str = Field("", description="file of the audit policy: what is recorded of requests")
+    audit_log_path: str = Field(
+        "", description="file that audit events are written to; - for standard output"
+    )
+    audit_log_maxage: int = Field(0, ge=0, description="days to keep old audit log files; 0 keeps all")
+    audit_log_maxbackup: int = Field(0, ge=0, description="old audit log files to keep; 0 keeps all")
+    audit_log_maxsize: int = Field(100, ge=0, description="megabytes an audit log file may have")
     request_timeout: float = Field(60.0, gt=0, description="seconds a request other than a watch may take")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="log level")
 

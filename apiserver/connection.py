@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from apiserver.request import User
+
+if TYPE_CHECKING:
+    from apiserver.audit.record import Record
 
 
 class Connection(RequestHandler):
@@ -55,15 +58,21 @@ class Connection(RequestHandler):
 
 
 class Request(web.BaseRequest):
-    """`on_start` is called with the response whose head is about to be sent."""
+    """`on_start` are called with the response whose head is about to be sent; `audit` is what records it."""
 
-    ATTRS = web.BaseRequest.ATTRS | frozenset(("on_start",))
+    ATTRS = web.BaseRequest.ATTRS | frozenset(("audit", "on_start"))
 
-    on_start: Callable[[web.StreamResponse], None] | None = None
+    on_start: tuple[Callable[[web.StreamResponse], None], ...] = ()
+    audit: Record | None = None
+
+    @property
+    def received(self) -> bytes | None:
+        """The body, where it has been read."""
+        return self._read_bytes
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        if self.on_start is not None:
-            self.on_start(response)
+        for call in self.on_start:
+            call(response)
 
 
 class ConnectionServer(web.Server):

@@ -30,6 +30,7 @@ from apiserver.view import View
 
 if TYPE_CHECKING:
     from apiserver.aggregation.aggregator import Aggregator
+    from apiserver.audit.auditor import Auditor
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +80,16 @@ class Dispatcher:
         self.computed: dict[tuple[str, str, str], tuple[Resource, Virtual]] = {}
         self.plain: dict[str, Plain] = {}
         self.aggregator: Aggregator | None = None
+        self.auditor: Auditor | None = None
         #: Looks again whether (group, plural) is served: another server may have defined it a moment ago.
         self.find: Callable[[str, str], Awaitable[None]] | None = None
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self.auditor is not None:
+            return await self.auditor.audited(request, self._answer)
+        return await self._answer(request)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         started = time.perf_counter()
         info = requestinfo.parse(request.method, request.raw_path)
         media = PLAIN
@@ -91,7 +98,10 @@ class Dispatcher:
             accept = request.headers.get("Accept", "")
             if accept and accept != negotiation.JSON and accept != "*/*":
                 media = negotiation.accept(accept) if info.plural else _lenient(accept)
-            user = self._authenticator.authenticate(request.headers, request.protocol.peer)  # type: ignore[attr-defined]
+            if self.auditor is not None:
+                user = self.auditor.authenticate(request, self._authenticator)
+            else:
+                user = self._authenticator.authenticate(request.headers, request.protocol.peer)  # type: ignore[attr-defined]
             if info.subresource not in _STREAMS:
                 found = self._flow.classify(user, info)
             response = await self._serve(request, info, user, media, found)
@@ -107,8 +117,10 @@ class Dispatcher:
             response.headers["Retry-After"] = "1"
         except (ConnectionError, web.HTTPException):
             raise
-        except Exception:
+        except Exception as error:
             logger.exception("%s %s failed", info.method, info.path)
+            if self.auditor is not None:
+                self.auditor.failed(request, error)
             response = respond.error(
                 StatusError(
                     500,
@@ -129,7 +141,7 @@ class Dispatcher:
     ) -> web.StreamResponse:
         """Serve a request with a seat; streams (which are of no class) without."""
         if found is None:
-            self._authorize(user, info)
+            self._authorize(request, user, info)
             return await self._route(request, info, user, media)
         flow = self._flow
         if not flow.take(found):
@@ -144,7 +156,7 @@ class Dispatcher:
         else:
             metrics.reading += 1
         try:
-            self._authorize(user, info)
+            self._authorize(request, user, info)
             if self._local and not writes:
                 return await self._route(request, info, user, media)
             async with asyncio.timeout(self._timeout):
@@ -172,21 +184,21 @@ class Dispatcher:
                 response.headers.update(found.headers)
 
         assert isinstance(request, Request)
-        request.on_start = begun
+        request.on_start += (begun,)
         try:
-            self._authorize(user, info)
+            self._authorize(request, user, info)
             return await self._route(request, info, user, media)
         finally:
             if seated:
                 seated = False
                 self._flow.release(found)
 
-    def _authorize(self, user: User, info: RequestInfo) -> None:
+    def _authorize(self, request: web.BaseRequest, user: User, info: RequestInfo) -> None:
         """Raises 403 where the user may not do this."""
         name = info.name
         if not name and info.query and info.verb in ("list", "watch", "deletecollection"):
             name = _selected_name(info)
-        why = self._authorizer.authorize(
+        attributes = (
             Attributes(
                 user,
                 info.verb,
@@ -201,6 +213,9 @@ class Dispatcher:
             if info.plural
             else Attributes(user, info.verb, path=info.path)
         )
+        if self.auditor is not None:
+            self.auditor.decided(request, attributes, self._authorizer)
+        why = self._authorizer.authorize(attributes)
         if why is not None:
             raise errors.forbidden(info.plural, name, why, info.group)
 

@@ -85,9 +85,10 @@ def service_account_user(namespace: str, name: str) -> str:
 
 @dataclass(slots=True)
 class _Grant:
-    """What one binding gives. `missing` names the role when there is none."""
+    """What one binding gives, and which one it is. `missing` names the role when there is none."""
 
     rules: tuple[Rule, ...]
+    origin: str
     missing: str = ""
 
 
@@ -115,6 +116,20 @@ class _Subjects:
         for group in user.groups:
             yield from self.groups.get(group, ())
 
+    def described(self, user: User) -> Iterator[tuple[str, _Grant]]:
+        """Grants with the subject that has them, as reasons name it."""
+        account = user.name.removeprefix("system:serviceaccount:")
+        if account != user.name:
+            namespace, _, name = account.partition(":")
+            subject = f'ServiceAccount "{name}/{namespace}"'
+        else:
+            subject = f'User "{user.name}"'
+        for grant in self.users.get(user.name, ()):
+            yield subject, grant
+        for group in user.groups:
+            for grant in self.groups.get(group, ()):
+                yield f'Group "{group}"', grant
+
 
 class RoleIndex:
     """The rules every subject has, cluster-wide and in each namespace, at one moment."""
@@ -132,11 +147,11 @@ class RoleIndex:
         self._namespaced: dict[str, _Subjects] = {}
         self._decisions: dict[tuple[Any, ...], bool | frozenset[str]] = {}
         for binding in cluster_role_bindings:
-            grant = self._grant("", binding.get("roleRef") or {})
+            grant = self._grant("", binding)
             self._cluster.add(binding.get("subjects") or (), "", grant)
         for binding in role_bindings:
             namespace = binding["metadata"]["namespace"]
-            grant = self._grant(namespace, binding.get("roleRef") or {})
+            grant = self._grant(namespace, binding)
             scope = self._namespaced.setdefault(namespace, _Subjects())
             scope.add(binding.get("subjects") or (), namespace, grant)
 
@@ -146,11 +161,15 @@ class RoleIndex:
             return self._cluster_roles.get(ref.get("name", ""))
         return self._roles.get((namespace, ref.get("name", "")))
 
-    def _grant(self, namespace: str, ref: Mapping[str, Any]) -> _Grant:
+    def _grant(self, namespace: str, binding: Mapping[str, Any]) -> _Grant:
+        ref, name = binding.get("roleRef") or {}, binding["metadata"]["name"]
+        kind, role = str(ref.get("kind", "")), ref.get("name", "")
+        shown = f'RoleBinding "{name}/{namespace}"' if namespace else f'ClusterRoleBinding "{name}"'
+        origin = f'{shown} of {kind} "{role}"'
         rules = self.rules_of_ref(namespace, ref)
         if rules is not None:
-            return _Grant(rules)
-        return _Grant((), f'{str(ref.get("kind", "")).lower()}.{GROUP} "{ref.get("name", "")}" not found')
+            return _Grant(rules, origin)
+        return _Grant((), origin, f'{kind.lower()}.{GROUP} "{role}" not found')
 
     def _grants(self, user: User, namespace: str) -> Iterator[_Grant]:
         yield from self._cluster.of(user)
@@ -169,6 +188,15 @@ class RoleIndex:
         if not texts:
             return ""
         return "RBAC: " + (texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+
+    def reason(self, a: Attributes) -> str:
+        """Which binding allows this to whom; "" where none does."""
+        scope = self._namespaced.get(a.namespace) if a.namespace else None
+        for subjects in (self._cluster, scope):
+            for subject, grant in subjects.described(a.user) if subjects is not None else ():
+                if any(rule.allows(a) for rule in grant.rules):
+                    return f"RBAC: allowed by {grant.origin} to {subject}"
+        return ""
 
     def allows(self, a: Attributes) -> bool:
         user = a.user

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -40,6 +40,9 @@ from apiserver.registry.services_registry import ServiceRegistry
 from apiserver.storage.interface import StorageError, Store
 from apiserver.streams_routes import StreamRoutes
 from apiserver.webhookclient import WebhookClient
+
+if TYPE_CHECKING:
+    from apiserver.audit.auditor import Auditor
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +121,10 @@ class ApiServer:
             registries, authenticator, authorizer, metrics, flow, timeout=config.request_timeout
         )
         subresources.install(dispatcher, authenticator, authorizer, certificates, config)
+        auditor = self._auditor(config, backend.identity.uid)
+        if auditor is not None:
+            dispatcher.auditor = auditor
+            metrics.sources.append(auditor.families)
         streams = StreamRoutes(dispatcher, authorizer, certificates)
         nonresource.install(
             dispatcher.plain,
@@ -161,6 +168,28 @@ class ApiServer:
         self._running.push_async_callback(streams.close)
         self._running.push_async_callback(service.stop)
         self._ready = True
+
+    def _auditor(self, config: ServerConfig, uid: Callable[[], str]) -> Auditor | None:
+        """What records requests, where that is asked for. Raises SettingError or OSError."""
+        if not config.audit_policy_file:
+            if config.audit_log_path:
+                logger.warning("no audit policy file is given: no events are recorded")
+            return None
+        from apiserver.audit import auditor, log
+
+        policy = auditor.load(config.audit_policy_file)
+        if not config.audit_log_path:
+            logger.warning("no audit log path is given: no events are recorded")
+            return None
+        audit_log = log.AuditLog(
+            config.audit_log_path,
+            max_size=config.audit_log_maxsize << 20,
+            max_age=config.audit_log_maxage,
+            max_backups=config.audit_log_maxbackup,
+        )
+        audit_log.start()
+        self._running.callback(audit_log.close)
+        return auditor.Auditor(policy, audit_log, uid)
 
     async def _listener(
         self, dispatcher: Dispatcher, sockets: list[socket.socket], certificates: pki_files.ClusterFiles
@@ -261,10 +290,12 @@ def _store(config: ServerConfig, data: Path) -> Store:
             ca_file=config.etcd_cafile,
             cert_file=config.etcd_certfile,
             key_file=config.etcd_keyfile,
+            retain_seconds=config.etcd_compaction_interval,
         )
     from apiserver.storage.sqlite import SqliteStore
 
-    return SqliteStore(":memory:" if config.storage == "memory" else str(data / "store.db"))
+    path = ":memory:" if config.storage == "memory" else str(data / "store.db")
+    return SqliteStore(path, retain_seconds=config.etcd_compaction_interval)
 
 
 def _listen(config: ServerConfig) -> list[socket.socket]:

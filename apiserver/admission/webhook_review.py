@@ -109,6 +109,7 @@ class Verdict:
     result: Object
     patch: list[Any] | None
     warnings: tuple[str, ...]
+    annotations: dict[str, str]
 
 
 def verdict(answer: Object, uid: str, *, mutating: bool) -> Verdict:
@@ -127,7 +128,8 @@ def verdict(answer: Object, uid: str, *, mutating: bool) -> Verdict:
         raise BadAnswer(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
     patch = _patch(response) if mutating else None
     warnings = tuple(str(text) for text in response.get("warnings") or ())
-    return Verdict(bool(response.get("allowed")), response.get("status") or {}, patch, warnings)
+    annotations = {str(k): str(v) for k, v in (response.get("auditAnnotations") or {}).items()}
+    return Verdict(bool(response.get("allowed")), response.get("status") or {}, patch, warnings, annotations)
 
 
 def _patch(response: Object) -> list[Any] | None:

@@ -19,6 +19,7 @@ from apimachinery.resources import Resource
 from apiserver.admission import webhook_review, webhook_rules
 from apiserver.admission.plugin import NAMESPACES, Plugin, Step
 from apiserver.admission.webhook_rules import EXEMPT
+from apiserver.audit.annotations import annotate
 from apiserver.request import AdmissionRequest, Reader
 from apiserver.webhookclient import CallFailed, WebhookClient
 
@@ -144,6 +145,8 @@ class _Webhooks(Plugin):
             what = "failed to call webhook: " if isinstance(error, CallFailed) else ""
             raise errors.internal(f'failed calling webhook "{hook.name}": {what}{error}') from None
         request.warnings.extend(verdict.warnings)
+        for key, value in verdict.annotations.items():
+            annotate(f"{hook.name}/{key}", value)
         if not verdict.allowed:
             raise webhook_review.denied(hook.name, verdict.result)
         return verdict
