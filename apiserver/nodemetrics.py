@@ -204,3 +204,4 @@ def install(dispatcher: Dispatcher, agents: NodeAgents) -> None:
     for resource in RESOURCES:
         dispatcher.computed[GROUP, VERSION, resource.plural] = (resource, metrics.serve)
     dispatcher.registries.computed.extend(RESOURCES)
+    dispatcher.registries.generation += 1
