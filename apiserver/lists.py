@@ -27,6 +27,7 @@ from apiserver.storage.interface import CompactedError, FutureRevisionError, Sto
 
 #: Seconds to wait for a revision that this server has not seen yet.
 WAIT_FOR_REVISION = 3.0
+_NO_KEY = "/registry/.pybernetes/nothing"
 _TOKEN_VERSION = "meta.k8s.io/v1"
 _INCONSISTENT = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
@@ -215,7 +216,11 @@ async def _continued(
     cacher: Cacher, store: Store, namespace: str, token: _Token
 ) -> tuple[Sequence[Entry], int]:
     try:
+        # The cache may know a revision for long: it is too old for all servers at once, when history ends.
+        await store.get(_NO_KEY, revision=min(token.revision, cacher.revision))
         return await _exactly(cacher, store, namespace, token.revision), token.revision
+    except CompactedError:
+        raise ContinueExpired(_encode(-1, token.start)) from None
     except StatusError as error:
         if error.reason != "Expired":
             raise
