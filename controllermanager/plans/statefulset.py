@@ -107,8 +107,7 @@ class _Step:
                 if not self.parallel:
                     return
             elif not self.parallel and (pod.deleting or not pod.available(self.min_ready, self.now)):
-                self._replace_broken(pod)
-                return
+                return  # also while an update waits: a pod of a broken template goes when somebody deletes it
         surplus = [o for o in sorted(self.pods, reverse=True) if o not in self.wanted]
         unwell = [o for o in surplus if not self.pods[o].available(self.min_ready, self.now)]
         for ordinal in surplus:
@@ -128,11 +127,11 @@ class _Step:
         if strategy.get("type") == "OnDelete":
             return
         rolling = strategy.get("rollingUpdate") or {}
-        partition = int(rolling.get("partition") or 0)
+        first = self._first_updated()
         budget = _max_unavailable(rolling.get("maxUnavailable"), len(self.wanted))
         unavailable = 0
         for ordinal in reversed(self.wanted):
-            if ordinal < partition:
+            if ordinal < first:
                 return
             pod = self.pods.get(ordinal)
             if pod is None or pod.deleting:
@@ -145,31 +144,17 @@ class _Step:
             if unavailable >= budget:
                 return
 
-    def _replace_broken(self, pod: PodView) -> None:
-        """A pod of an older template that never became ready would hold up its own update for ever: the update may
-        replace it, as nothing works that could be broken by it."""
-        rolling = self.spec.get("updateStrategy") or {}
-        partition = int((rolling.get("rollingUpdate") or {}).get("partition") or 0)
-        ordinal = ordinal_of(self.owner["metadata"]["name"], pod)
-        if rolling.get("type") == "OnDelete" or ordinal is None or ordinal < partition:
-            return
-        others_well = all(
-            p.available(self.min_ready, self.now)
-            for o, p in self.pods.items()
-            if o > ordinal and o in self.wanted
-        )
-        if not pod.deleting and not self._is_updated(pod) and others_well and not pod.ready:
-            self.actions.append(_delete(pod))
+    def _first_updated(self) -> int:
+        """The lowest ordinal that a rolling update may come to: its partition counts from the first pod."""
+        strategy = self.spec.get("updateStrategy") or {}
+        partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
+        return self.wanted.start + partition if strategy.get("type") != "OnDelete" else self.wanted.start
 
     def _is_updated(self, pod: PodView) -> bool:
         return pod.labels.get(revisions.HASH_LABEL) == self.update["metadata"]["name"]
 
     def _create(self, ordinal: int) -> None:
-        rolling = (self.spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
-        partition = int(rolling.get("partition") or 0)
-        revision = self.update
-        if self.current is not self.update and (ordinal < partition or self._keeps_current(ordinal)):
-            revision = self.current
+        revision = self.current if ordinal < self._first_updated() else self.update
         owner, name = self.owner, f"{self.owner['metadata']['name']}-{ordinal}"
         pod = pod_from_template(revisions.template_of(revision), owner, STATEFUL_SETS, iter(()), name)
         metadata, spec = pod["metadata"], dict(pod["spec"])
@@ -196,15 +181,6 @@ class _Step:
         if volumes:
             spec["volumes"] = list(volumes.values())
         self.actions.append(Create(PODS, {**pod, "spec": spec}))
-
-    def _keeps_current(self, ordinal: int) -> bool:
-        """OnDelete makes new pods of the new template; a rolling update has not come to low ordinals yet."""
-        if (self.spec.get("updateStrategy") or {}).get("type") == "OnDelete":
-            return False
-        return any(
-            (p := self.pods.get(o)) is not None and not self._is_updated(p) and o > ordinal
-            for o in self.wanted
-        )
 
     def _claim(self, template: Object, name: str) -> Object:
         metadata = {**template["metadata"], "name": name, "namespace": self.owner["metadata"]["namespace"]}

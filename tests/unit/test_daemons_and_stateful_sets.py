@@ -122,6 +122,31 @@ def test_an_ordered_set_with_several_unwell_pods_does_not_shrink() -> None:
     assert sorted(model.images()) == ["db-0", "db-1"]
 
 
+def test_an_update_waits_for_a_pod_that_is_not_ready() -> None:
+    model = Stateful(3)
+    model.settle()
+    unready = [{"type": "Ready", "status": "False", "lastTransitionTime": model.stamp()}]
+    model.change(PODS, "db-1", {"status": {"conditions": unready}})
+    model.change(STATEFUL_SETS, "db", {"spec": {"template": template(2)}})
+    model.sync()
+    assert set(model.images().values()) == {"app:1"}
+    model.remove(PODS, "db-1")
+    model.sync()
+    model.sync()
+    assert model.images() == {"db-0": "app:1", "db-1": "app:2", "db-2": "app:1"}
+    model.settle()
+    assert set(model.images().values()) == {"app:2"}
+
+
+def test_a_partition_counts_from_the_first_ordinal() -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+    model = Stateful(2, ordinals={"start": 5}, updateStrategy=rolling)
+    model.settle()
+    model.change(STATEFUL_SETS, "db", {"spec": {"template": template(2)}})
+    model.settle()
+    assert model.images() == {"db-5": "app:1", "db-6": "app:2"}
+
+
 def test_pods_are_labelled_with_the_name_of_their_revision() -> None:
     model = Stateful(1)
     model.settle()
