@@ -151,7 +151,7 @@ class _Step:
         return self.wanted.start + partition if strategy.get("type") != "OnDelete" else self.wanted.start
 
     def _is_updated(self, pod: PodView) -> bool:
-        return pod.labels.get(revisions.HASH_LABEL) == self.update["metadata"]["name"]
+        return bool(pod.labels.get(revisions.HASH_LABEL) == self.update["metadata"]["name"])
 
     def _create(self, ordinal: int) -> None:
         revision = self.current if ordinal < self._first_updated() else self.update
