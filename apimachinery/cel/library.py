@@ -173,6 +173,25 @@ def _flatten(values: Sequence[Any], depth: int = 1) -> list[Any]:
     return found
 
 
+def _keys(value: Any) -> list[Any]:
+    """The keys of a map, the places of a list."""
+    return list(value) if isinstance(value, dict) else list(range(len(value)))
+
+
+def _merged(maps: Sequence[dict[Any, Any]]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for each in maps:
+        for key, value in each.items():
+            if key in found:
+                raise ValueError(f"insert failed: key '{key}' already exists")
+            found[key] = value
+    return found
+
+
+def _sorted_by(values: Sequence[Any], keys: Sequence[Any]) -> list[Any]:
+    return [values[at] for at in sorted(range(len(values)), key=keys.__getitem__)]
+
+
 def _contains_all(values: Sequence[Any], wanted: Sequence[Any]) -> bool:
     return all(item in values for item in wanted)
 
@@ -189,6 +208,7 @@ FUNCTIONS: dict[str, Function] = {
     "bool": _bool,
     "charAt": _char_at,
     "distinct": _distinct,
+    "entry_": lambda key, values: {key: values[0]} if values else {},
     "find": _find,
     "findAll": _find_all,
     "flatten": _flatten,
@@ -196,15 +216,23 @@ FUNCTIONS: dict[str, Function] = {
     "indexOf": _index_of,
     "isSorted": lambda values: all(a <= b for a, b in itertools.pairwise(values)),
     "join": lambda values, separator="": separator.join(values),
+    "keys_": _keys,
     "lastIndexOf": _last_index_of,
     "jsonpatch_escapeKey": lambda key: key.replace("~", "~0").replace("/", "~1"),
     "lists_range": lambda count: list(range(count)),
     "lowerAscii": lambda text: _ascii(text, str.lower),
     "matches": lambda text, expression: _compiled(expression).search(text) is not None,
     "math_abs": abs,
+    "math_bitAnd": lambda a, b: a & b,
+    "math_bitNot": lambda a: ~a,
+    "math_bitOr": lambda a, b: a | b,
+    "math_bitShiftLeft": lambda a, b: ((a << b) + (1 << 63)) % (1 << 64) - (1 << 63) if b < 64 else 0,
+    "math_bitShiftRight": lambda a, b: (a % (1 << 64)) >> b if b < 64 else 0,
+    "math_bitXor": lambda a, b: a ^ b,
     "math_ceil": lambda value: float(math.ceil(value)),
     "math_floor": lambda value: float(math.floor(value)),
     "math_greatest": _extreme(max, "math.greatest"),
+    "math_isFinite": math.isfinite,
     "math_isInf": math.isinf,
     "math_isNaN": math.isnan,
     "math_least": _extreme(min, "math.least"),
@@ -213,6 +241,7 @@ FUNCTIONS: dict[str, Function] = {
     "math_sqrt": math.sqrt,
     "math_trunc": lambda value: float(math.trunc(value)),
     "max": _extreme(max, "max"),
+    "merged_": _merged,
     "min": _extreme(min, "min"),
     "replace": _replace,
     "reverse": lambda value: value[::-1],
@@ -223,6 +252,7 @@ FUNCTIONS: dict[str, Function] = {
     "size": len,
     "slice": lambda values, start, end: values[start:end],
     "sort": sorted,
+    "sortBy_": _sorted_by,
     "split": _split,
     "string": string,
     "strings_quote": lambda text: orjson.dumps(text).decode(),
@@ -230,5 +260,6 @@ FUNCTIONS: dict[str, Function] = {
     "sum": _sum,
     "trim": lambda text: text.strip(),
     "upperAscii": lambda text: _ascii(text, str.upper),
+    "zip_": lambda keys, values: dict(zip(keys, values, strict=True)),
     **library_kinds.FUNCTIONS,
 }

@@ -16,19 +16,24 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any
 
-from apimachinery.cel.rewrite import OPTIONAL_FIELD, OURS, Rewritten, rewrite
+from apimachinery.cel.rewrite import NAMESPACES, OPTIONAL_FIELD, OURS, Rewritten, rewrite
+from apimachinery.cel.syntax import shown
 
 Function = Callable[..., Any]
 #: What the evaluating package has itself, beyond our library.
 _NATIVE = """
     all bind bytes contains double duration dyn endsWith exists existsOne exists_one filter getDate getDayOfMonth
     getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds getMinutes getMonth getSeconds has hasValue int map
-    none of ofNonZeroValue optFlatMap optMap or orValue size startsWith string timestamp type uint validate value
+    none of ofNonZeroValue or orValue size startsWith string timestamp type uint validate value
 """
 _AUTHORIZER = """
     allowed check error errored fieldSelector group labelSelector name namespace path reason resource serviceAccount
     subresource
 """
+#: What rewriting makes.
+_MADE = frozenset(
+    (OPTIONAL_FIELD, "entry_", "flatten", "keys_", "merged_", "optionalOf_", "some_", "sortBy_", "zip_")
+)
 KNOWN = frozenset(_NATIVE.split()) | frozenset(_AUTHORIZER.split())
 
 
@@ -76,24 +81,38 @@ def _functions() -> dict[str, Function]:
         found = problems(named, text)
         return optional.of(found) if found else optional.none()
 
+    def some(value: Any) -> list[Any]:
+        if not isinstance(value, optional):
+            raise ValueError("no such overload")
+        return [value.value()] if value.has_value() else []
+
+    def of_list(values: list[Any]) -> Any:
+        return optional.of(values[0]) if values else optional.none()
+
     ours = {OURS[name]: FUNCTIONS[name] for name in OURS}
-    return {**FUNCTIONS, **ours, OPTIONAL_FIELD: field, "validate": validate}
+    made = {
+        "first": lambda values: of_list(values[:1]),
+        "last": lambda values: of_list(values[-1:]),
+        OPTIONAL_FIELD: field,
+        "optionalOf_": of_list,
+        "some_": some,
+        "validate": validate,
+    }
+    return {**FUNCTIONS, **ours, **made}
 
 
 class Program:
     """A compiled expression."""
 
-    __slots__ = ("_calls", "_functions", "_program", "expression", "fields", "names")
+    __slots__ = ("_calls", "_functions", "_program", "expression", "names")
 
     def __init__(self, expression: str, program: Any, rewritten: Rewritten) -> None:
         self.expression = expression
         #: The variables it uses.
         self.names = frozenset(rewritten.names)
-        #: The fields it selects from them, as chains that start with the variable.
-        self.fields = frozenset(rewritten.fields)
         self._program = program
         # Handing over all of the library would cost more than most evaluations.
-        self._calls = {OURS.get(name, name) for name in rewritten.functions} | {OPTIONAL_FIELD}
+        self._calls = {OURS.get(name, name) for name in rewritten.functions} | _MADE
         self._functions = {name: call for name, call in _functions().items() if name in self._calls}
 
     def evaluate(self, variables: Mapping[str, Any], functions: Mapping[str, Function] | None = None) -> Any:
@@ -147,11 +166,13 @@ def compile_expression(expression: str, names: frozenset[str]) -> Program:
         text = str(error)
         start = text.find("ERROR: ")
         raise CompilationError(text[start:] if start >= 0 else f"ERROR: <input>:1:1: {text}") from None
-    unknown = sorted(rewritten.names - names) + sorted(rewritten.functions - KNOWN - _functions().keys())
+    unknown = [(name, at) for name, at in rewritten.names.items() if name not in names]
+    unknown += [
+        (name.replace("_", ".", 1) if name.partition("_")[0] in NAMESPACES else name, at)
+        for name, at in rewritten.functions.items()
+        if name not in KNOWN and name not in _functions()
+    ]
     if unknown:
-        at = expression.find(unknown[0]) + 1
-        raise CompilationError(
-            f"ERROR: <input>:1:{at}: undeclared reference to '{unknown[0]}' (in container '')\n"
-            f" | {expression}\n | {'.' * (at - 1)}^"
-        )
+        name, at = unknown[0]
+        raise CompilationError(shown(expression, at, f"undeclared reference to '{name}' (in container '')"))
     return Program(expression, program, rewritten)

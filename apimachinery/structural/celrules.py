@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery.cel import checker, cost, types
 from apimachinery.cel.program import (
     CompilationError,
     EvaluationError,
@@ -16,9 +17,8 @@ from apimachinery.cel.program import (
     compile_expression,
     optional_of,
 )
-from apimachinery.errors import FieldError, invalid_value
-from apimachinery.structural import shape
-from apimachinery.structural.celvalues import escaped
+from apimachinery.errors import FieldError, forbidden_field, invalid_value
+from apimachinery.structural import celtypes, shape
 from apimachinery.structural.celvalues import value as cel_value
 from apimachinery.structural.values import ABSENT
 
@@ -26,6 +26,9 @@ Raw = dict[str, Any]
 Errors = list[FieldError]
 
 RULES = "x-kubernetes-validations"
+#: The most that one rule may cost by estimate, and all rules of a schema together.
+MOST_FOR_ONE = 10_000_000
+MOST_FOR_ALL = 100_000_000
 _NAMES = frozenset({"self", "oldSelf"})
 _REASONS = ("FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate")
 _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\['((?:[^'\\]|\\.)*)'\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
@@ -36,64 +39,80 @@ def _program(expression: str) -> Program:
     return compile_expression(expression.strip(), _NAMES)
 
 
-def _undefined(program: Program, raw: Raw, *, root: bool) -> str:
-    """The first selected field that the schema does not have, as the compiler would report it."""
-    for chain in sorted(program.fields):
-        node: Any = raw
-        for depth, step in enumerate(chain[1:]):
-            if not isinstance(node, dict) or node.get("type") != "object" or _open(node):
-                break
-            known = {escaped(name): child for name, child in (node.get("properties") or {}).items()}
-            whole = (root and depth == 0) or node.get("x-kubernetes-embedded-resource")
-            if step in known:
-                node = known[step]
-            elif whole and step in ("apiVersion", "kind", "metadata"):
-                break
-            else:
-                at = (
-                    program.expression.find(".".join(chain[: depth + 2]))
-                    + len(".".join(chain[: depth + 1]))
-                    + 1
-                )
-                return f"ERROR: <input>:1:{at}: undefined field '{step}'\n | {program.expression}\n | {'.' * (at - 1)}^"
-    return ""
+def check(errs: Errors, raw: Raw, path: str) -> None:
+    """Add what is wrong with the rules of a whole schema: those that do not compile, and those that cost too much."""
+    total = _check(errs, raw, path, 1, root=True)
+    if total > MOST_FOR_ALL:
+        what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
+        errs.append(forbidden_field(path, _too_costly(what, total, MOST_FOR_ALL)))
 
 
-def _open(node: Raw) -> bool:
-    """Whether an object may have fields that its schema does not name."""
-    return bool(node.get("additionalProperties") or node.get("x-kubernetes-preserve-unknown-fields"))
-
-
-def check(errs: Errors, raw: Raw, path: str, *, root: bool = True) -> None:
-    """Add what is wrong with the rules of a schema: those that do not compile."""
+def _check(errs: Errors, raw: Raw, path: str, times: int, *, root: bool = False) -> int:
+    """`times`: how often the value can be there in one object. Returns what all rules cost."""
+    if not shape.any_with(raw, RULES):
+        return 0
+    total = 0
     for index, rule in enumerate(raw.get(RULES) or ()):
-        here = f"{path}.{RULES}[{index}]"
-        expression = rule.get("rule") or ""
-        if not expression.strip():
-            errs.append(invalid_value(f"{here}.rule", rule, "rule is not specified"))
-            continue
-        for key in ("rule", "messageExpression"):
-            if not rule.get(key):
-                continue
-            try:
-                problem = _undefined(_program(rule[key]), raw, root=root)
-            except CompilationError as error:
-                problem = str(error)
-            if problem:
-                errs.append(invalid_value(f"{here}.{key}", rule, f"compilation failed: {problem}"))
-        if rule.get("reason") and rule["reason"] not in _REASONS:
-            text = f"Unsupported value: {orjson.dumps(rule['reason']).decode()}: supported values: "
-            text += ", ".join(f'"{reason}"' for reason in _REASONS)
-            errs.append(FieldError(f"{here}.reason", "FieldValueNotSupported", text))
-        if rule.get("message") and "\n" in rule["message"]:
-            errs.append(
-                invalid_value(f"{here}.message", rule["message"], "message must not contain line breaks")
-            )
+        total += _check_rule(errs, rule, raw, f"{path}.{RULES}[{index}]", times, root=root)
     for name, child in (raw.get("properties") or {}).items():
-        check(errs, child, f"{path}.properties[{name}]", root=False)
-    for key in ("items", "additionalProperties"):
-        if isinstance(raw.get(key), dict):
-            check(errs, raw[key], f"{path}.{key}", root=False)
+        total += _check(errs, child, f"{path}.properties[{name}]", times)
+    for key, limit in (("items", "maxItems"), ("additionalProperties", "maxProperties")):
+        below = raw.get(key)
+        if isinstance(below, dict):
+            most = raw.get(limit)
+            often = times * (celtypes.items_at_most(below) if most is None else int(most))
+            # Nothing can be there more often than a request has room for it.
+            total += _check(errs, below, f"{path}.{key}", min(often, celtypes.items_at_most(below)))
+    return total
+
+
+def _check_rule(errs: Errors, rule: Raw, raw: Raw, here: str, times: int, *, root: bool) -> int:
+    expression = rule.get("rule") or ""
+    if not expression.strip():
+        errs.append(invalid_value(f"{here}.rule", rule, "rule is not specified"))
+        return 0
+    found = len(errs)
+    itself = celtypes.of(raw, root=root)
+    before = types.optional_of(itself) if rule.get("optionalOldSelf") else itself
+    variables = {"self": itself, "oldSelf": before}
+    for key, wanted in (("rule", "bool"), ("messageExpression", "string")):
+        if not rule.get(key):
+            continue
+        broken, result = checker.problems(rule[key].strip(), variables, (wanted,))
+        if broken:
+            errs.append(invalid_value(f"{here}.{key}", rule, f"compilation failed: {broken}"))
+        elif result:
+            start = "cel expression" if key == "rule" else "messageExpression"
+            errs.append(invalid_value(f"{here}.{key}", rule, f"{start} must evaluate to a {result}"))
+        else:
+            try:
+                _program(rule[key])
+            except CompilationError as error:
+                errs.append(invalid_value(f"{here}.{key}", rule, f"compilation failed: {error}"))
+    if rule.get("reason") and rule["reason"] not in _REASONS:
+        text = f"Unsupported value: {orjson.dumps(rule['reason']).decode()}: supported values: "
+        text += ", ".join(f'"{reason}"' for reason in _REASONS)
+        errs.append(FieldError(f"{here}.reason", "FieldValueNotSupported", text))
+    if rule.get("message") and "\n" in rule["message"]:
+        errs.append(invalid_value(f"{here}.message", rule["message"], "message must not contain line breaks"))
+    if len(errs) > found:
+        return 0
+    spent = times * cost.most(checker.check(expression.strip(), variables))
+    if spent > MOST_FOR_ONE:
+        errs.append(forbidden_field(f"{here}.rule", _too_costly("estimated rule cost", spent, MOST_FOR_ONE)))
+    return spent
+
+
+def _too_costly(what: str, spent: int, most: int) -> str:
+    factor = spent / most
+    if factor > 100:
+        by = "more than 100x"
+    else:
+        by = f"{factor:.6f}x" if factor < 1.5 else f"{factor:.1f}x"
+    return (
+        f"{what} exceeds budget by factor of {by} (try simplifying the rule, or adding maxItems, maxProperties, and "
+        "maxLength where arrays, maps, and strings are declared)"
+    )
 
 
 def validate(

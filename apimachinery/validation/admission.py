@@ -6,6 +6,7 @@ from typing import Any
 
 from apimachinery import names
 from apimachinery.cel import expressions
+from apimachinery.cel.types import DYN
 from apimachinery.errors import duplicate, forbidden_field, invalid_value, required
 from apimachinery.validation.fields import (
     Errors,
@@ -115,17 +116,24 @@ _OTHERS = {
 }
 
 
-def _expression(errs: Errors, path: str, value: str | None, known: frozenset[str], missing: str = "") -> None:
-    """A CEL expression that may use the variables of `known`."""
+def _expression(
+    errs: Errors,
+    path: str,
+    value: str | None,
+    scope: Object,
+    missing: str = "",
+    results: tuple[str, ...] = (),
+) -> None:
+    """A CEL expression that may use the variables of `scope`, and must come to one of `results`."""
     if not (value or "").strip():
         errs.append(required(path, missing))
         return
-    problem = expressions.problem(str(value), known)
+    problem = expressions.problem(str(value), scope, results)
     if problem:
-        errs.append(invalid_value(path, value, f"compilation failed: {problem}"))
+        errs.append(invalid_value(path, value, problem))
 
 
-def _match_conditions(errs: Errors, path: str, conditions: list[Object]) -> None:
+def _match_conditions(errs: Errors, path: str, conditions: list[Object], more: Object | None = None) -> None:
     if len(conditions) > _MATCH_CONDITIONS_MAX:
         text = f"must have at most {_MATCH_CONDITIONS_MAX} items"
         errs.append(invalid_value(path, len(conditions), text))
@@ -139,7 +147,13 @@ def _match_conditions(errs: Errors, path: str, conditions: list[Object]) -> None
             if name in seen:
                 errs.append(duplicate(f"{path}[{i}].name", name))
         seen.add(name)
-        _expression(errs, f"{path}[{i}].expression", condition.get("expression"), expressions.CONDITIONS)
+        _expression(
+            errs,
+            f"{path}[{i}].expression",
+            condition.get("expression"),
+            {**expressions.conditions(), **(more or {})},
+            results=("bool",),
+        )
 
 
 def _match_resources(errs: Errors, path: str, match: Object) -> None:
@@ -158,17 +172,30 @@ def validating_policy(errs: Errors, obj: Object) -> None:
     if not spec.get("validations") and not spec.get("auditAnnotations"):
         text = "validations or auditAnnotations must contain at least one item"
         errs.append(required("spec.validations", text))
-    known = expressions.of_policy(spec)
+    scope = expressions.scope_of(spec)
     for i, validation in enumerate(spec.get("validations") or ()):
         here = f"spec.validations[{i}]"
         _expression(
-            errs, f"{here}.expression", validation.get("expression"), known, "expression is not specified"
+            errs,
+            f"{here}.expression",
+            validation.get("expression"),
+            scope,
+            "expression is not specified",
+            ("bool",),
         )
         if validation.get("messageExpression"):
-            _expression(errs, f"{here}.messageExpression", validation["messageExpression"], known)
+            message = validation["messageExpression"]
+            _expression(errs, f"{here}.messageExpression", message, scope, results=("string",))
     for i, annotation in enumerate(spec.get("auditAnnotations") or ()):
         here = f"spec.auditAnnotations[{i}].valueExpression"
-        _expression(errs, here, annotation.get("valueExpression"), known, "valueExpression is not specified")
+        _expression(
+            errs,
+            here,
+            annotation.get("valueExpression"),
+            scope,
+            "valueExpression is not specified",
+            ("string", "null_type"),
+        )
 
 
 def mutating_policy(errs: Errors, obj: Object) -> None:
@@ -186,7 +213,9 @@ def mutating_policy(errs: Errors, obj: Object) -> None:
         for field in ("applyConfiguration", "jsonPatch"):
             if mutation.get(field) is not None:
                 here = f"spec.mutations[{i}].{field}.expression"
-                _expression(errs, here, mutation[field].get("expression"), expressions.of_policy(spec))
+                results = ("list",) if field == "jsonPatch" else ()
+                scope = expressions.scope_of(spec)
+                _expression(errs, here, mutation[field].get("expression"), scope, results=results)
     if not spec.get("reinvocationPolicy"):
         errs.append(required("spec.reinvocationPolicy"))
     else:
@@ -205,16 +234,19 @@ def _policy(errs: Errors, spec: Object) -> None:
         _match_resources(errs, "spec.matchConstraints", spec["matchConstraints"])
         if not spec["matchConstraints"].get("resourceRules"):
             errs.append(required("spec.matchConstraints.resourceRules"))
-    _match_conditions(errs, "spec.matchConditions", spec.get("matchConditions") or [])
+    params = {"params": DYN} if spec.get("paramKind") is not None else {}
+    more = {**params, "namespaceObject": DYN}
+    _match_conditions(errs, "spec.matchConditions", spec.get("matchConditions") or [], more)
     for i, variable in enumerate(spec.get("variables") or ()):
         here = f"spec.variables[{i}]"
         if not variable.get("name"):
             errs.append(required(f"{here}.name", "name is not specified"))
         elif not variable["name"].isidentifier():
             errs.append(invalid_value(f"{here}.name", variable["name"], "name is not a valid CEL identifier"))
-        names_known = expressions.of_policy(spec)
+        before = {**spec, "variables": spec["variables"][:i]}
+        scope = expressions.scope_of(before)
         _expression(
-            errs, f"{here}.expression", variable.get("expression"), names_known, "expression is not specified"
+            errs, f"{here}.expression", variable.get("expression"), scope, "expression is not specified"
         )
 
 

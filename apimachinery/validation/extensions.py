@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import names
-from apimachinery.errors import duplicate, forbidden_field, invalid_value, required, too_many
+from apimachinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required, too_many
 from apimachinery.structural import rules
 from apimachinery.validation.admission import client_config
 from apimachinery.validation.fields import IMMUTABLE, Errors, checked, required_enum, service_reference
@@ -178,7 +178,13 @@ def _selectable(errs: Errors, path: str, fields: Any, schema: Object) -> None:
 
 
 def update_custom_resource_definition(errs: Errors, new: Object, old: Object) -> None:
-    custom_resource_definition(errs, new)
+    # Rules that have been accepted once stay, also where they would not be accepted any more.
+    found: Errors = []
+    accepted: Errors = []
+    custom_resource_definition(found, new)
+    if any(_about_rules(error) for error in found):
+        custom_resource_definition(accepted, old)
+    errs.extend(error for error in found if not (_about_rules(error) and error in accepted))
     after, before = new.get("spec") or {}, old.get("spec") or {}
     established = any(
         c.get("type") == "Established" and c.get("status") == "True"
@@ -204,6 +210,10 @@ def update_custom_resource_definition(errs: Errors, new: Object, old: Object) ->
                 f"{stored} from status.storedVersions"
             )
             errs.append(invalid_value(f"status.storedVersions[{i}]", stored, text))
+
+
+def _about_rules(error: FieldError) -> bool:
+    return "x-kubernetes-validations[" in error.field
 
 
 def api_service(errs: Errors, obj: Object) -> None:
