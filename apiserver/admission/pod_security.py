@@ -9,6 +9,7 @@ from apimachinery import errors
 from apimachinery.resources import Resource
 from apiserver.admission import pod_security_checks as checks
 from apiserver.admission.plugin import NAMESPACES, PODS, Object, Plugin, Step, forbid
+from apiserver.audit.annotations import annotate, annotating
 from apiserver.request import AdmissionRequest, Reader
 
 PREFIX = "pod-security.kubernetes.io/"
@@ -70,6 +71,7 @@ class PodSecurity(Plugin):
             return
         meta, spec = pod["metadata"], pod["spec"]
         enforced = level(labels, "enforce")
+        annotate(f"{PREFIX}enforce-policy", str(enforced))
         found = checks.violations(enforced.name, meta, spec)
         if found:
             raise forbid(request, f'violates PodSecurity "{enforced}": {checks.describe(found)}')
@@ -86,6 +88,12 @@ class PodSecurity(Plugin):
 
     @staticmethod
     def _warn(request: AdmissionRequest, labels: dict[str, str], meta: Object, spec: Object) -> None:
+        if annotating():
+            audited = level(labels, "audit")
+            found = checks.violations(audited.name, meta, spec)
+            if found:
+                text = f'would violate PodSecurity "{audited}": {checks.describe(found)}'
+                annotate(f"{PREFIX}audit-violations", text)
         warned = level(labels, "warn")
         found = checks.violations(warned.name, meta, spec)
         if found:

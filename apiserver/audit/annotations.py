@@ -8,6 +8,11 @@ from contextvars import ContextVar
 CURRENT: ContextVar[dict[str, str] | None] = ContextVar("audit_annotations", default=None)
 
 
+def annotating() -> bool:
+    """Whether anybody will see annotations of the request."""
+    return CURRENT.get() is not None
+
+
 def annotate(key: str, value: str) -> None:
     """Annotate the request's events, where there are any. What was said first stays."""
     annotations = CURRENT.get()

@@ -282,6 +282,24 @@ def test_webhooks_annotate_events(audited: tuple[Api, Log], tmp_path: Path) -> N
         hooks.close()
 
 
+def test_pod_security_annotates_events(audited: tuple[Api, Log]) -> None:
+    api, log = audited
+    prefix = "pod-security.kubernetes.io/"
+    labels = {f"{prefix}enforce": "baseline", f"{prefix}audit": "restricted"}
+    assert api.post("/api/v1/namespaces", {"metadata": {"name": "secure", "labels": labels}}).code == 201
+    account = {"metadata": {"name": "default"}}
+    assert api.post("/api/v1/namespaces/secure/serviceaccounts", account).code == 201
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    made = api.post("/api/v1/namespaces/secure/pods", pod)
+    assert made.code == 201, made.body
+    (event,) = log.of(made.headers["Audit-Id"], 1)
+    assert event["annotations"][f"{prefix}enforce-policy"] == "baseline:latest"
+    violations = event["annotations"][f"{prefix}audit-violations"]
+    assert violations.startswith(
+        'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
+    )
+
+
 def test_a_clean_stop_loses_nothing_and_ends_watches(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text('{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}')

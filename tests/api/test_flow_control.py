@@ -1,0 +1,413 @@
+"""Priority and fairness against a real server: floods stay in their level, and the objects keep themselves."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from apiclient import Answer, Api
+from servers import Server, serving
+from webhookserver import ALLOW, WebhookServer
+
+Object = dict[str, Any]
+BASE = "/apis/flowcontrol.apiserver.k8s.io/v1"
+LEVELS, SCHEMAS = f"{BASE}/prioritylevelconfigurations", f"{BASE}/flowschemas"
+AUTOUPDATE = "apf.kubernetes.io/autoupdate-spec"
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of few seats, where the group `testers` may do anything."""
+    flags = ("--storage", "memory", "--max-requests-inflight", "20", "--max-mutating-requests-inflight", "10")
+    with serving(tmp_path_factory.mktemp("flow") / "server", *flags) as server:
+        binding = {
+            "metadata": {"name": "testers"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "cluster-admin",
+            },
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "testers"}],
+        }
+        api = server.client()
+        path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+        assert api.post(path, binding).code == 201
+        api.close()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def admin(small: Server) -> Iterator[Api]:
+    client = small.client()
+    yield client
+    client.close()
+
+
+def eventually(what: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+class Metrics:
+    """The flow control metrics of one level or schema."""
+
+    def __init__(self, admin: Api) -> None:
+        self._admin = admin
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The sum of a metric over the series that have the labels."""
+        total = 0.0
+        for line in self._admin.get("/metrics").raw.decode().splitlines():
+            found = re.fullmatch(r"apiserver_flowcontrol_(\w+)\{(.*)\} (\S+)", line)
+            if (
+                found
+                and found[1] == name
+                and all(f'{key}="{value}"' in found[2] for key, value in labels.items())
+            ):
+                total += float(found[3])
+        return total
+
+
+@pytest.fixture
+def metrics(admin: Api) -> Metrics:
+    return Metrics(admin)
+
+
+class Levels:
+    """Makes priority levels with a schema of the same name each, and takes them away again."""
+
+    def __init__(self, admin: Api) -> None:
+        self._admin = admin
+        self._made: list[str] = []
+
+    def add(
+        self, name: str, users: list[str], queuing: Object | None = None, shares: int = 10, **limited: int
+    ) -> None:
+        response = {"type": "Queue", "queuing": queuing} if queuing else {"type": "Reject"}
+        shaped = {"nominalConcurrencyShares": shares, "limitResponse": response, "borrowingLimitPercent": 0}
+        level = {"metadata": {"name": name}, "spec": {"type": "Limited", "limited": shaped | limited}}
+        made = self._admin.post(LEVELS, level)
+        assert made.code == 201, made.body
+        self._made.append(f"{LEVELS}/{name}")
+        made = self._admin.post(SCHEMAS, schema(name, name, users))
+        assert made.code == 201, made.body
+        self._made.append(f"{SCHEMAS}/{name}")
+
+    def close(self) -> None:
+        for path in self._made:
+            self._admin.delete(path)
+
+
+def schema(name: str, level: str, users: list[str], precedence: int = 50) -> Object:
+    rule = {
+        "subjects": [{"kind": "User", "user": {"name": user}} for user in users],
+        "resourceRules": [
+            {
+                "verbs": ["*"],
+                "apiGroups": ["*"],
+                "resources": ["*"],
+                "namespaces": ["*"],
+                "clusterScope": True,
+            }
+        ],
+        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+    }
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "priorityLevelConfiguration": {"name": level},
+            "matchingPrecedence": precedence,
+            "distinguisherMethod": {"type": "ByUser"},
+            "rules": [rule],
+        },
+    }
+
+
+@pytest.fixture
+def levels(admin: Api) -> Iterator[Levels]:
+    made = Levels(admin)
+    yield made
+    made.close()
+
+
+class Flood:
+    """Requests that stay in their seats until they are let go: a webhook does not answer before."""
+
+    def __init__(self, server: Server, hooks: WebhookServer, admin: Api) -> None:
+        self._server = server
+        self._gate = threading.Event()
+        self._pool = ThreadPoolExecutor(40)
+        self._admin = admin
+        config = hooks.on("/gate", self._answer)
+        rules = [
+            {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+        ]
+        webhook = {
+            "name": "gate.example.com",
+            "clientConfig": config,
+            "sideEffects": "None",
+            "timeoutSeconds": 30,
+            "admissionReviewVersions": ["v1"],
+            "objectSelector": {"matchLabels": {"flood": "true"}},
+            "rules": rules,
+        }
+        self._path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+        made = admin.post(self._path, {"metadata": {"name": "gate"}, "webhooks": [webhook]})
+        assert made.code == 201, made.body
+
+    def _answer(self, request: Object) -> Object:
+        self._gate.wait(30)
+        return ALLOW
+
+    def send(self, user: str, number: int) -> list[Future[Answer]]:
+        return [self._pool.submit(self._request, user) for _ in range(number)]
+
+    def _request(self, user: str) -> Answer:
+        client = self._server.client()
+        try:
+            body = {"metadata": {"name": f"flood-{next(_numbers)}", "labels": {"flood": "true"}}}
+            return client.post(CONFIG_MAPS, body, Impersonate_User=user, Impersonate_Group="testers")
+        finally:
+            client.close()
+
+    def let_go(self) -> None:
+        self._gate.set()
+
+    def close(self) -> None:
+        self._gate.set()
+        self._pool.shutdown()
+        self._admin.delete(f"{self._path}/gate")
+
+
+@pytest.fixture
+def flood(small: Server, admin: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flood]:
+    hooks = WebhookServer(tmp_path_factory.mktemp("webhook"))
+    made = Flood(small, hooks, admin)
+    yield made
+    made.close()
+    hooks.close()
+
+
+@contextmanager
+def acting(server: Server, user: str) -> Iterator[Callable[[str], Answer]]:
+    """GETs as a user."""
+    client = server.client()
+    yield lambda path: client.get(path, Impersonate_User=user, Impersonate_Group="testers")
+    client.close()
+
+
+QUEUES = {"queues": 16, "handSize": 2, "queueLengthLimit": 10}
+
+
+def test_a_client_that_floods_one_level_starves_no_other(
+    small: Server, admin: Api, levels: Levels, flood: Flood, metrics: Metrics
+) -> None:
+    levels.add("flooded", ["flooder", "neighbour"], QUEUES)
+    levels.add("quiet", ["quiet"])
+    seats = int(metrics("nominal_limit_seats", priority_level="flooded"))
+    assert seats >= 1
+    answers = flood.send("flooder", seats + 12)
+    eventually(lambda: metrics("current_inqueue_requests", priority_level="flooded") == 12)
+    assert metrics("current_executing_seats", priority_level="flooded") == seats
+    # The other level is served meanwhile, and so are those that are exempt; the same level waits.
+    with acting(small, "quiet") as get:
+        for _ in range(20):
+            assert get(CONFIG_MAPS).code == 200
+    assert metrics("current_inqueue_requests", priority_level="flooded") == 12
+    (waiting,) = flood.send("neighbour", 1)
+    eventually(lambda: metrics("current_inqueue_requests", priority_level="flooded") == 13)
+    assert not waiting.done()
+    flood.let_go()
+    assert {answer.result(30).code for answer in [*answers, waiting]} == {201}
+    assert metrics("dispatched_requests_total", flow_schema="flooded") == seats + 13
+    assert metrics("current_executing_seats", priority_level="flooded") == 0
+    waits = metrics("request_wait_duration_seconds_count", flow_schema="flooded", execute="true")
+    assert waits == seats + 13
+
+
+def test_requests_beyond_the_queue_are_refused_as_kubernetes_refuses_them(
+    small: Server, levels: Levels, flood: Flood, metrics: Metrics
+) -> None:
+    levels.add("short", ["flooder"], {"queues": 1, "handSize": 1, "queueLengthLimit": 3})
+    seats = int(metrics("nominal_limit_seats", priority_level="short"))
+    answers = flood.send("flooder", seats + 3)
+    eventually(lambda: metrics("current_inqueue_requests", priority_level="short") == 3)
+    with acting(small, "flooder") as get:
+        refused = get(CONFIG_MAPS)
+    assert refused.code == 429
+    assert refused.raw == b"Too many requests, please try again later.\n"
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert refused.headers["X-Kubernetes-PF-FlowSchema-UID"]
+    assert metrics("rejected_requests_total", priority_level="short", reason="queue-full") == 1
+    flood.let_go()
+    assert {answer.result(30).code for answer in answers} == {201}
+
+
+def test_a_level_that_rejects_has_no_queue(
+    small: Server, levels: Levels, flood: Flood, metrics: Metrics
+) -> None:
+    levels.add("strict", ["flooder"])
+    seats = int(metrics("nominal_limit_seats", priority_level="strict"))
+    answers = flood.send("flooder", seats)
+    eventually(lambda: metrics("current_executing_seats", priority_level="strict") == seats)
+    with acting(small, "flooder") as get:
+        assert get(CONFIG_MAPS).code == 429
+        assert metrics("rejected_requests_total", priority_level="strict", reason="concurrency-limit") == 1
+        flood.let_go()
+        assert {answer.result(30).code for answer in answers} == {201}
+        assert get(CONFIG_MAPS).code == 200
+
+
+def test_a_client_that_leaves_waits_no_longer(
+    small: Server, levels: Levels, flood: Flood, metrics: Metrics
+) -> None:
+    levels.add("left", ["flooder", "leaver"], QUEUES)
+    seats = int(metrics("nominal_limit_seats", priority_level="left"))
+    answers = flood.send("flooder", seats)
+    eventually(lambda: metrics("current_executing_seats", priority_level="left") == seats)
+    leaver = small.client()
+    connection = leaver._connect()
+    headers = {"Impersonate-User": "leaver", "Impersonate-Group": "testers"}
+    connection.request("GET", CONFIG_MAPS, headers=headers)
+    eventually(lambda: metrics("current_inqueue_requests", priority_level="left") == 1)
+    connection.close()
+    eventually(lambda: metrics("current_inqueue_requests", priority_level="left") == 0)
+    assert metrics("rejected_requests_total", priority_level="left", reason="cancelled") == 1
+    flood.let_go()
+    assert {answer.result(30).code for answer in answers} == {201}
+
+
+def test_watches_have_a_seat_only_while_they_begin(
+    small: Server, admin: Api, levels: Levels, metrics: Metrics
+) -> None:
+    levels.add("watched", ["watcher"], shares=1)
+    assert metrics("nominal_limit_seats", priority_level="watched") == 1
+    identity = {"Impersonate-User": "watcher", "Impersonate-Group": "testers"}
+    watcher = small.client()
+    with watcher.watch(CONFIG_MAPS, **identity) as first, watcher.watch(CONFIG_MAPS, **identity) as second:
+        assert next(first)["type"] == next(second)["type"] == "ADDED"
+        assert metrics("current_executing_seats", priority_level="watched") == 0
+        with acting(small, "watcher") as get:
+            assert get(CONFIG_MAPS).code == 200
+    watcher.close()
+
+
+def test_answers_name_the_schema_and_the_level_of_the_request(admin: Api, levels: Levels) -> None:
+    levels.add("classified", ["noxu"])
+    schema_uid = admin.get(f"{SCHEMAS}/classified")["metadata"]["uid"]
+    level_uid = admin.get(f"{LEVELS}/classified")["metadata"]["uid"]
+    refused = admin.get("/nothing", Impersonate_User="noxu")
+    assert refused.code == 403
+    assert refused.headers["X-Kubernetes-PF-FlowSchema-UID"] == schema_uid
+    assert refused.headers["X-Kubernetes-PF-PriorityLevel-UID"] == level_uid
+    other = admin.get("/nothing", Impersonate_User="foo")
+    everybody = admin.get(f"{SCHEMAS}/global-default")["metadata"]["uid"]
+    assert other.headers["X-Kubernetes-PF-FlowSchema-UID"] == everybody
+
+
+def test_default_objects_are_there_from_the_start(admin: Api) -> None:
+    rows = {
+        s["metadata"]["name"]: (
+            s["spec"]["priorityLevelConfiguration"]["name"],
+            s["spec"]["matchingPrecedence"],
+        )
+        for s in admin.get(SCHEMAS)["items"]
+    }
+    assert rows == {
+        "exempt": ("exempt", 1),
+        "probes": ("exempt", 2),
+        "system-leader-election": ("leader-election", 100),
+        "endpoint-controller": ("workload-high", 150),
+        "workload-leader-election": ("leader-election", 200),
+        "system-node-high": ("node-high", 400),
+        "system-nodes": ("system", 500),
+        "kube-controller-manager": ("workload-high", 800),
+        "kube-scheduler": ("workload-high", 800),
+        "kube-system-service-accounts": ("workload-high", 900),
+        "service-accounts": ("workload-low", 9000),
+        "global-default": ("global-default", 9900),
+        "catch-all": ("catch-all", 10000),
+    }
+    found = {level["metadata"]["name"]: level["spec"] for level in admin.get(LEVELS)["items"]}
+    shares = {
+        name: spec["limited"]["nominalConcurrencyShares"]
+        for name, spec in found.items()
+        if spec["type"] == "Limited"
+    }
+    assert shares == {
+        "catch-all": 5, "global-default": 20, "leader-election": 10, "node-high": 40, "system": 30,
+        "workload-high": 40, "workload-low": 100,
+    }  # fmt: skip
+    assert found["exempt"] == {
+        "type": "Exempt",
+        "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0},
+    }
+
+
+def test_default_objects_come_back(admin: Api) -> None:
+    for path in (f"{LEVELS}/catch-all", f"{SCHEMAS}/exempt", f"{SCHEMAS}/service-accounts"):
+        before = admin.get(path)["metadata"]["uid"]
+        assert admin.delete(path).code == 200
+
+        def back(path: str = path, before: str = before) -> bool:
+            now = admin.get(path)
+            return now.code == 200 and now["metadata"]["uid"] != before
+
+        eventually(back)
+
+
+def test_a_suggested_object_is_its_own_to_change_when_it_says_so(admin: Api) -> None:
+    path = f"{LEVELS}/workload-low"
+    changed = {"spec": {"limited": {"nominalConcurrencyShares": 77}}}
+
+    def shares() -> int:
+        return int(admin.get(path)["spec"]["limited"]["nominalConcurrencyShares"])
+
+    assert admin.patch(path, changed).code == 200
+    eventually(lambda: shares() == 100)
+    assert admin.patch(path, changed | {"metadata": {"annotations": {AUTOUPDATE: "false"}}}).code == 200
+    # Another object that is restored meanwhile tells that the changes have been seen.
+    mandatory = f"{SCHEMAS}/catch-all"
+    assert admin.patch(mandatory, {"metadata": {"annotations": {AUTOUPDATE: "false"}}}).code == 200
+    eventually(lambda: bool(admin.get(mandatory)["metadata"]["annotations"][AUTOUPDATE] == "true"))
+    assert shares() == 77
+    assert admin.patch(path, {"metadata": {"annotations": {AUTOUPDATE: "true"}}}).code == 200
+    eventually(lambda: shares() == 100)
+
+
+def test_a_schema_without_its_level_dangles_and_matches_nothing(admin: Api, levels: Levels) -> None:
+    def dangling() -> Object:
+        conditions = admin.get(f"{SCHEMAS}/orphan")["status"].get("conditions") or [{}]
+        return {k: v for k, v in conditions[0].items() if k != "lastTransitionTime"}
+
+    assert admin.post(SCHEMAS, schema("orphan", "later", ["orphan"])).code == 201
+    text = 'This FlowSchema references the PriorityLevelConfiguration object named "later" '
+    missing = {
+        "type": "Dangling",
+        "status": "True",
+        "reason": "NotFound",
+        "message": text + "but there is no such object",
+    }
+    try:
+        eventually(lambda: dangling() == missing)
+        uid = admin.get(f"{SCHEMAS}/orphan")["metadata"]["uid"]
+        header = "X-Kubernetes-PF-FlowSchema-UID"
+        assert admin.get("/version", Impersonate_User="orphan").headers[header] != uid
+        levels.add("later", ["somebody"])
+        found = {**missing, "status": "False", "reason": "Found", "message": text + "and it exists"}
+        eventually(lambda: dangling() == found)
+        assert admin.get("/version", Impersonate_User="orphan").headers[header] == uid
+    finally:
+        admin.delete(f"{SCHEMAS}/orphan")
