@@ -39,7 +39,8 @@ def revision_hash(revision: Object) -> str:
 
 def follow(owner: Object, resource: Resource, revisions: Sequence[Object], collisions: int) -> History:
     """Finds the owner's template among its revisions, or makes a new one; the current one has the highest number."""
-    data = {"spec": {"template": {**owner["spec"]["template"], "$patch": "replace"}}}
+    # Clients tell the current revision by its bytes, which Go writes in the order of the keys.
+    data = _in_order({"spec": {"template": {**owner["spec"]["template"], "$patch": "replace"}}})
     ordered = sorted(revisions, key=lambda r: (r.get("revision") or 0, r["metadata"]["name"]))
     highest = int(ordered[-1].get("revision") or 0) if ordered else 0
     same = [r for r in ordered if r.get("data") == data]
@@ -73,6 +74,14 @@ def follow(owner: Object, resource: Resource, revisions: Sequence[Object], colli
         "revision": highest + 1,
     }
     return History(new, ordered, (Create(REVISIONS, new),))
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_in_order(item) for item in value]
+    return value
 
 
 def template_of(revision: Object) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from clustermodel import ClusterModel
@@ -145,6 +146,14 @@ def test_a_partition_counts_from_the_first_ordinal() -> None:
     model.change(STATEFUL_SETS, "db", {"spec": {"template": template(2)}})
     model.settle()
     assert model.images() == {"db-5": "app:1", "db-6": "app:2"}
+
+
+def test_a_revision_has_the_bytes_that_go_writes() -> None:
+    model = Stateful(1)
+    model.settle()
+    data = model.of(REVISIONS)[0]["data"]
+    assert json.dumps(data) == json.dumps(data, sort_keys=True)
+    assert data["spec"]["template"] == {**model.get(STATEFUL_SETS, "db")["spec"]["template"], "$patch": "replace"}
 
 
 def test_pods_are_labelled_with_the_name_of_their_revision() -> None:
