@@ -43,7 +43,10 @@ class Attributes:
 
 @dataclass(slots=True)
 class AdmissionRequest:
-    """One write on its way to storage. Mutating plugins change `object` in place."""
+    """One write on its way to storage. Mutating plugins change `object` in place.
+
+    `resource` is the version the objects are in; `asked` the one the client speaks, where it is another.
+    """
 
     operation: str  # CREATE UPDATE DELETE CONNECT
     resource: Resource
@@ -56,6 +59,7 @@ class AdmissionRequest:
     dry_run: bool = False
     options: Object = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    asked: Resource | None = None
     mutated: bool = False  # set by whoever changed `object` in ways its schema may not know
 
 

@@ -13,6 +13,8 @@ from apiserver.entry import Entry
 from apiserver.exchange import Exchange
 from apiserver.registry import patching
 from apiserver.registry.call import Call
+from apiserver.registry.registry import Part
+from apiserver.view import View
 
 Object = dict[str, Any]
 
@@ -84,9 +86,20 @@ async def _apply(http: Exchange, call: Call, document: Object) -> web.StreamResp
         )
 
     result, _ = await registry.update(
-        call, info.namespace, info.name, change, subresource="scale", track=False
+        call, info.namespace, info.name, change, subresource="scale", track=False, part=_part(view)
     )
     return respond.plain_object(await _shown(http, result), http.media)
+
+
+def _part(view: View) -> Part:
+    """Admission sees the Scale, and may change its replicas."""
+
+    def put(obj: Object, wanted: Object) -> Object:
+        if wanted.get("spec") == view.scale_of(obj).get("spec"):
+            return obj
+        return view.scaled(obj, wanted)
+
+    return Part(view.scale_of, put)
 
 
 async def _shown(http: Exchange, result: Entry | Object) -> Object:
@@ -102,5 +115,7 @@ async def _write(http: Exchange, call: Call, wanted: Any) -> web.StreamResponse:
     def change(obj: Object) -> Object:
         return http.view.scaled(obj, wanted(obj))
 
-    result, _ = await registry.update(call, info.namespace, info.name, change, subresource="scale")
+    result, _ = await registry.update(
+        call, info.namespace, info.name, change, subresource="scale", part=_part(http.view)
+    )
     return respond.plain_object(await _shown(http, result), http.media)

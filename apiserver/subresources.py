@@ -18,7 +18,7 @@ from apiserver.negotiation import Media
 from apiserver.options import DeleteOptions
 from apiserver.registry import eviction, pods_binding
 from apiserver.registry.call import Call
-from apiserver.registry.registry import Registry
+from apiserver.registry.registry import Part, Registry
 from apiserver.request import User
 from apiserver.requestinfo import RequestInfo
 from apiserver.reviews import Reviews
@@ -125,12 +125,23 @@ async def _bind(http: Exchange, binding: Object) -> web.StreamResponse:
     pods_binding.check(binding, info.name)
     chosen = http.write_options("CreateOptions")
     call = http.call(chosen)
+    binding |= {"kind": "Binding", "apiVersion": "v1"}
+    await _admit(registry, call, info, binding, "binding")
 
     def change(pod: Object) -> Object:
         return pods_binding.bound(pod, binding, registry.backend.identity.timestamp())
 
-    await registry.update(call, info.namespace, info.name, change, subresource="binding", track=False)
+    await registry.update(
+        call, info.namespace, info.name, change, subresource="binding", track=False, part=Part()
+    )
     return respond.plain_object(_SUCCESS, http.media, 201)
+
+
+async def _admit(registry: Registry, call: Call, info: RequestInfo, body: Object, subresource: str) -> None:
+    """Admission of what is created below an object: mutating (the body, in place), then validating."""
+    request = registry.admission_request(call, "CREATE", info.namespace, info.name, body, None, subresource)
+    await registry.mutate_part(request)
+    await registry.validate(request)
 
 
 async def evict(http: Exchange) -> web.StreamResponse:
@@ -143,9 +154,11 @@ async def evict(http: Exchange) -> web.StreamResponse:
     wanted = options.delete_options(http.info.query, dict(body.get("deleteOptions") or {}))
     call = http.call(http.write_options("CreateOptions"))
     pod = registry.entry(info.namespace, info.name).object()
+    body |= {"kind": "Eviction", "apiVersion": "policy/v1"}
+    await _admit(registry, call, info, body, "eviction")
     if not eviction.unprotected(pod):
         wanted = await _charge(http, registry, call, pod, wanted)
-    await registry.delete(call, info.namespace, info.name, wanted)
+    await registry.delete(call, info.namespace, info.name, wanted, admitted=True)
     return respond.plain_object(_SUCCESS, http.media, 201)
 
 

@@ -54,16 +54,13 @@ def kind_of(request: AdmissionRequest, resource: Resource) -> Object:
 
 def attributes(request: AdmissionRequest, resource: Resource | None = None) -> Object:
     """The AdmissionRequest without objects, as policies and match conditions see it. `resource`: as matched."""
-    shown = resource or request.resource
+    asked = request.asked or request.resource
+    shown = resource or asked
     described: Object = {
         "kind": kind_of(request, shown),
         "resource": {"group": shown.group, "version": shown.version, "resource": shown.plural},
-        "requestKind": kind_of(request, request.resource),
-        "requestResource": {
-            "group": request.resource.group,
-            "version": request.resource.version,
-            "resource": request.resource.plural,
-        },
+        "requestKind": kind_of(request, asked),
+        "requestResource": {"group": asked.group, "version": asked.version, "resource": asked.plural},
         "name": request.name or _named(request),
         "operation": request.operation,
         "userInfo": user_info(request.user),

@@ -92,13 +92,14 @@ class _Webhooks(Plugin):
 
     def _by_rules(self, spec: Object, request: AdmissionRequest) -> Resource | None:
         rules = spec.get("rules") or ()
+        asked = request.asked or request.resource
         for rule in rules:
-            if self._rule(rule, request, request.resource):
-                return request.resource
+            if self._rule(rule, request, asked):
+                return asked
         if spec.get("matchPolicy") == "Exact":
             return None
         for other in self._versions(request.resource):
-            if other != request.resource and any(self._rule(rule, request, other) for rule in rules):
+            if other != asked and any(self._rule(rule, request, other) for rule in rules):
                 return other
         return None
 
@@ -126,7 +127,7 @@ class _Webhooks(Plugin):
         spec = hook.spec
         try:
             obj, old = request.object, request.old_object
-            if hook.resource != request.resource:
+            if _foreign(hook.resource, request):
                 obj = await self._convert(copy.deepcopy(obj), hook.resource) if obj is not None else None
                 old = await self._convert(copy.deepcopy(old), hook.resource) if old is not None else None
             uid = self._uid()
@@ -150,6 +151,14 @@ class _Webhooks(Plugin):
         if not verdict.allowed:
             raise webhook_review.denied(hook.name, verdict.result)
         return verdict
+
+
+def _foreign(resource: Resource, request: AdmissionRequest) -> bool:
+    """Whether a request's objects have to be converted to be seen in a version; a Scale is the same in all."""
+    if resource == request.resource:
+        return False
+    sub = request.resource.subresource(request.subresource) if request.subresource else None
+    return sub is None or not sub.kind
 
 
 class ValidatingAdmissionWebhook(_Webhooks):
@@ -208,7 +217,7 @@ class MutatingAdmissionWebhook(_Webhooks):
             return False
         before = copy.deepcopy(obj)
         try:
-            if hook.resource == request.resource:
+            if not _foreign(hook.resource, request):
                 after = patch.json_patch(obj, verdict.patch)
             else:
                 foreign = await self._convert(copy.deepcopy(obj), hook.resource)

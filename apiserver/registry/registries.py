@@ -94,14 +94,18 @@ class Registries:
         return self._registries[resource.storage]
 
     def versions(self, resource: Resource) -> builtins.list[Resource]:
-        """The versions a custom resource is served in; none of a built-in one, which is admitted as it is stored."""
-        if not resource.custom:
-            return []
+        """The versions a resource is served in."""
         return [view.resource for view in self._views.values() if view.resource.storage == resource.storage]
 
     async def convert(self, obj: Object, resource: Resource) -> Object:
-        """An object of another version of a custom resource in this one. Raises StatusError."""
+        """An object of another version of a resource in this one. Raises StatusError."""
         view = self._views[resource.group, resource.version, resource.plural]
+        if not resource.custom:
+            given = obj.get("apiVersion")
+            for source in self.versions(resource):
+                if source.api_version == given:
+                    stored = self._views[source.group, source.version, source.plural].stored(obj)
+                    return view.converted(stored)
         return (await view.fetched([obj]))[0]
 
     def custom(self) -> builtins.list[Resource]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from apimachinery import apply, decode, defaults, errors, meta, schema, validation
+from apimachinery import apply, decode, defaults, errors, meta, resources, schema, validation
 from apimachinery.decode_scalars import Mismatch
 from apimachinery.errors import FieldError, StatusError
 from apimachinery.resources import Resource
@@ -29,6 +30,17 @@ Change = Callable[[Object], Object]
 #: How often a write whose object changes under it is tried again before the client is told of the conflict.
 ATTEMPTS = 20
 ZERO_VERSION = "Invalid value: 0x0: must be specified for an update"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What admission sees of an object that is changed through a subresource with a type of its own.
+
+    `of` shows it and `put` takes what admission made of that; without them admission has decided before.
+    """
+
+    of: Callable[[Object], Object] | None = None
+    put: Callable[[Object, Object], Object] = lambda obj, shown: obj
 
 
 class Registry:
@@ -131,10 +143,12 @@ class Registry:
         insert: Callable[[], Object] | None = None,
         track: bool = True,
         uid: str = "",
+        part: Part | None = None,
     ) -> tuple[Result, bool]:
         """Replace an object by `change(object)`, called anew on every attempt with a copy it may change.
 
-        `insert` makes the object to create where there is none. Returns the result and whether it was created.
+        `insert` makes the object to create where there is none. `part`: what admission sees of it. Returns the
+        result and whether it was created.
         """
         for _ in range(ATTEMPTS):
             entry = self.cacher.get(namespace, name)
@@ -152,16 +166,18 @@ class Registry:
                     await self.cacher.fresh()
                     continue
             old = entry.object() if self.verbatim else await self.read(entry)
-            new = await self._changed(call, entry, old, change, subresource, track)
+            new = await self._changed(call, entry, old, change, subresource, track, part)
             if new is None:
                 return entry, False
             undo = await self.reserve(call, old, new)
             stored = False
             try:
                 self.refuse(self.check_changed(call, new, old, subresource), new)
-                await self.validate(
-                    self.admission_request(call, "UPDATE", namespace, name, new, old, subresource)
-                )
+                if part is None or part.of is not None:
+                    shown, before = (new, old) if part is None else (part.of(new), part.of(old))
+                    await self.validate(
+                        self.admission_request(call, "UPDATE", namespace, name, shown, before, subresource)
+                    )
                 if call.options.dry_run:
                     return new, False
                 if deletion.finished(new) and self.releasable(new):
@@ -184,7 +200,14 @@ class Registry:
         raise errors.conflict(self.resource.plural, name, errors.MODIFIED, self.resource.group)
 
     async def _changed(
-        self, call: Call, entry: Entry, old: Object, change: Change, subresource: str, track: bool
+        self,
+        call: Call,
+        entry: Entry,
+        old: Object,
+        change: Change,
+        subresource: str,
+        track: bool,
+        part: Part | None,
     ) -> Object | None:
         """The object to store after `change`, prepared and admitted; None where nothing would change."""
         resource, strat = self.resource, self.strategy
@@ -208,9 +231,18 @@ class Registry:
         self.fill(new)
         if track:
             self.track(call, old, new, self.backend.identity.timestamp(), subresource)
-        await self.mutate(
-            self.admission_request(call, "UPDATE", entry.namespace, entry.name, new, old, subresource)
-        )
+        if part is None:
+            await self.mutate(
+                self.admission_request(call, "UPDATE", entry.namespace, entry.name, new, old, subresource)
+            )
+        elif part.of is not None:
+            shown = part.of(new)
+            await self.mutate_part(
+                self.admission_request(
+                    call, "UPDATE", entry.namespace, entry.name, shown, part.of(old), subresource
+                )
+            )
+            new = part.put(new, shown)
         if subresource == "status":
             strat.prepare_status(new, old)
         else:
@@ -233,11 +265,19 @@ class Registry:
     # Deleting
 
     async def delete(
-        self, call: Call, namespace: str, name: str, options: DeleteOptions, matching: Entry | None = None
+        self,
+        call: Call,
+        namespace: str,
+        name: str,
+        options: DeleteOptions,
+        matching: Entry | None = None,
+        *,
+        admitted: bool = False,
     ) -> tuple[Result | None, bool]:
         """Delete, or mark for deletion. Returns the object to answer with (None: a Status) and whether it is gone.
 
-        `matching` is the entry a deletecollection selected; only its uid is deleted.
+        `matching` is the entry a deletecollection selected; only its uid is deleted. `admitted`: admission has decided
+        on what led to this.
         """
         for _ in range(ATTEMPTS):
             entry = self.cacher.get(namespace, name)
@@ -246,9 +286,10 @@ class Registry:
                 entry = self.entry(namespace, name)
             old = entry.object() if self.verbatim else await self.read(entry)
             self._check_preconditions(entry, old, options, matching)
-            await self.validate(
-                self.admission_request(call, "DELETE", namespace, name, None, old, options=options.raw)
-            )
+            if not admitted:
+                await self.validate(
+                    self.admission_request(call, "DELETE", namespace, name, None, old, options=options.raw)
+                )
             outcome = self.plan_deletion(old, options)
             if outcome.update is not None:
                 if call.options.dry_run:
@@ -372,8 +413,19 @@ class Registry:
     ) -> AdmissionRequest:
         return AdmissionRequest(
             operation, self.resource, subresource, namespace, name, obj, old, call.user, call.options.dry_run,
-            options or {}, call.warnings,
+            options or {}, call.warnings, self._asked(call),
         )  # fmt: skip
+
+    def _asked(self, call: Call) -> Resource | None:
+        """The version the client speaks, where it is not this registry's."""
+        if call.api_version in ("", self.resource.api_version):
+            return None
+        return resources.by_kind(call.api_version, self.resource.kind)
+
+    async def mutate_part(self, request: AdmissionRequest) -> None:
+        """Mutating admission of what is not the object itself."""
+        if self.backend.admission is not None and request.user is not SYSTEM:
+            await self.backend.admission.mutate(request)
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if self.backend.admission is not None and request.user is not SYSTEM:
