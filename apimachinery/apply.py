@@ -193,6 +193,9 @@ def server_side_apply(
         live = {"metadata": {}}
     else:
         entries = valid_entries(live["metadata"].get("managedFields"))
+        if not entries and not _owned(ownedfields.of(applied, schema), reset):
+            # States nothing of an object that nobody tracks, such as one that an apply of its name alone has made.
+            return live
         if not entries:
             everything = _owned(ownedfields.created(_comparable(live), schema), reset)
             before = identity(BEFORE_FIRST_APPLY, UPDATE, api_version, "")

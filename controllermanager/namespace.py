@@ -51,10 +51,10 @@ class NamespaceController(Controller):
                 left = await self._delete_all(resource, name)
             except StatusError as error:
                 if error.code not in (404, 405):
-                    errors[resource.qualified] = error.message
+                    errors[plans.told(resource)] = error.message
                 return
             if left:
-                remaining[resource.qualified] = left
+                remaining[plans.told(resource)] = left
 
         first = [r for r in resources if r == PODS]
         for resource in first:

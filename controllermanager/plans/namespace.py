@@ -41,6 +41,11 @@ def deletable(found: Sequence[Resource]) -> list[Resource]:
     return sorted(usable, key=lambda r: r.plural != "pods")
 
 
+def told(resource: Resource) -> str:
+    """A resource as the conditions name it: `pods.`, `deployments.apps`."""
+    return f"{resource.plural}.{resource.group}"
+
+
 def needs_finalizing(namespace: Object) -> bool:
     """Being deleted, and ours to empty first."""
     finalizers = (namespace.get("spec") or {}).get("finalizers") or ()

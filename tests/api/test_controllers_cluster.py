@@ -83,7 +83,7 @@ async def test_a_namespace_takes_everything_with_it_but_waits_for_finalizers(her
         assert (left["status"], left["reason"], left["message"]) == (
             "True",
             "SomeResourcesRemain",
-            "Some resources are remaining: configmaps has 1 resource instances",
+            "Some resources are remaining: configmaps. has 1 resource instances",
         )
         assert conditions["NamespaceFinalizersRemaining"]["message"] == (
             "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from apiclient import Api
+from controllercluster import controlling, free_port
 from registrations import Registered
+from servers import Server, serving
 from webhookserver import WebhookServer
 
 
@@ -23,3 +25,27 @@ def registered(api: Api, namespace: str) -> Iterator[Registered]:
     made = Registered(api, namespace)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the controllers beside it, and no nodes."""
+    path = tmp_path_factory.mktemp("controlled") / "data"
+    with serving(path, "--secure-port", str(free_port())) as server, controlling(path):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(controlled: Server) -> Iterator[Api]:
+    """The server with controllers as its administrator sees it."""
+    client = controlled.client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def space(cluster: Api) -> str:
+    """A namespace of the test's own where there are controllers."""
+    made = cluster.post("/api/v1/namespaces", {"metadata": {"generateName": "space-"}})
+    assert made.code == 201, made.body
+    return str(made["metadata"]["name"])
