@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -31,13 +33,29 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-class EtcdServers:
-    """A cluster of `members` etcd servers with their data under `root`."""
+@dataclass(frozen=True)
+class Tls:
+    """Files of the authority, and of a certificate for 127.0.0.1 that servers and clients share."""
 
-    def __init__(self, root: Path, members: int = 1) -> None:
+    ca: Path
+    certificate: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        made = ssl.create_default_context(cafile=str(self.ca))
+        made.load_cert_chain(self.certificate, self.key)
+        return made
+
+
+class EtcdServers:
+    """A cluster of `members` etcd servers with their data under `root`; with `tls`, clients need a certificate."""
+
+    def __init__(self, root: Path, members: int = 1, tls: Tls | None = None) -> None:
         self._root = root
+        self._tls = tls
         ports = free_ports(2 * members)
-        self._clients = [f"http://127.0.0.1:{port}" for port in ports[:members]]
+        scheme = "https" if tls else "http"
+        self._clients = [f"{scheme}://127.0.0.1:{port}" for port in ports[:members]]
         self._peers = [f"http://127.0.0.1:{port}" for port in ports[members:]]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * members
 
@@ -62,6 +80,7 @@ class EtcdServers:
                 f"--initial-cluster={cluster}",
                 "--initial-cluster-state=new",
                 "--log-level=warn",
+                *self._tls_flags(),
             ],
             env={key: value for key, value in os.environ.items() if not key.startswith("ETCD_")},
             stdin=subprocess.DEVNULL,
@@ -70,11 +89,24 @@ class EtcdServers:
         )
         log.close()
 
+    def _tls_flags(self) -> list[str]:
+        if self._tls is None:
+            return []
+        tls = self._tls
+        return [
+            f"--trusted-ca-file={tls.ca}",
+            f"--cert-file={tls.certificate}",
+            f"--key-file={tls.key}",
+            "--client-cert-auth",
+        ]
+
     def wait_healthy(self, member: int) -> None:
         give_up = time.monotonic() + _START_SECONDS
+        context = self._tls.context() if self._tls else None
         while True:
             try:
-                with urllib.request.urlopen(f"{self._clients[member]}/health", timeout=1) as answer:
+                health = f"{self._clients[member]}/health"
+                with urllib.request.urlopen(health, timeout=1, context=context) as answer:
                     if b'"health":"true"' in answer.read():
                         return
             except (urllib.error.URLError, OSError) as error:
@@ -103,11 +135,11 @@ class EtcdServers:
 
 
 @contextmanager
-def etcd_servers(root: Path, members: int = 1) -> Iterator[EtcdServers]:
+def etcd_servers(root: Path, members: int = 1, tls: Tls | None = None) -> Iterator[EtcdServers]:
     """Healthy etcd servers; skips the test where etcd is not installed."""
     if shutil.which("etcd") is None:
         pytest.skip("etcd is not installed (Debian package etcd-server)")
-    servers = EtcdServers(root, members)
+    servers = EtcdServers(root, members, tls)
     try:
         for member in range(members):
             servers.start(member)

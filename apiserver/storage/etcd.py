@@ -1,26 +1,28 @@
-"""The etcd engine: etcd 3.4 and newer through aetcd's generated stubs.
+"""The etcd engine: etcd 3.4 and newer, with aetcd's generated messages over a gRPC channel of our own.
 
-One channel a member, and one member used at a time: where it does not answer, the next one is asked. (One gRPC
-channel over all members would check every member's certificate against the same name.) Reads are simply
-repeated. A transaction that got no answer may have happened or not; it is repeated, and if its compares then
+One channel a member, and one member used at a time: where it does not answer, the next one is asked. Reads are
+simply repeated. A transaction that got no answer may have happened or not; it is repeated, and if its compares then
 fail, what the keys hold decides whether that was our own doing.
 
-Import this only where etcd is used: gRPC costs 25 MB.
+Import this only where etcd is used: aetcd imports gRPC, which costs 25 MB.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import grpc
 from aetcd import rpc
 
 from apiserver.storage.etcdmessages import compare_of, event_of, op_of, range_request, txn_result, versions_of
+from apiserver.storage.grpcchannel import Channel
+from apiserver.storage.grpcconnection import CallError, Code
 from apiserver.storage.interface import (
     CompactedError,
     Compare,
@@ -45,51 +47,22 @@ _FIRST_ATTEMPT_SECONDS = 2.0  # shorter, as the member in use may just have gone
 _PATIENCE_SECONDS = 15.0
 _FIRST_BACKOFF = 0.02
 _LAST_BACKOFF = 0.5
-_RETRIED = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-    }
-)
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # etcd refuses pings more often than every 5 s.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.enable_http_proxy", 0),
-]
+_RETRIED = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.RESOURCE_EXHAUSTED})
+_WATCH = "/etcdserverpb.Watch/Watch"
+_KEEP_ALIVE = "/etcdserverpb.Lease/LeaseKeepAlive"
+#: Paths of the calls with one answer, and how that is read.
+_CALLS: dict[str, tuple[str, Any]] = {
+    "Range": ("/etcdserverpb.KV/Range", rpc.RangeResponse),
+    "Txn": ("/etcdserverpb.KV/Txn", rpc.TxnResponse),
+    "Compact": ("/etcdserverpb.KV/Compact", rpc.CompactionResponse),
+    "LeaseGrant": ("/etcdserverpb.Lease/LeaseGrant", rpc.LeaseGrantResponse),
+    "LeaseRevoke": ("/etcdserverpb.Lease/LeaseRevoke", rpc.LeaseRevokeResponse),
+}
 
 
-class _Member:
-    """One etcd member: its address and the stubs of its channel."""
-
-    def __init__(self, endpoint: str, credentials: grpc.ChannelCredentials | None) -> None:
-        url = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
-        self.address = f"{url.hostname}:{url.port or 2379}"
-        if ":" in (url.hostname or ""):
-            self.address = f"[{url.hostname}]:{url.port or 2379}"
-        if credentials is None:
-            self.channel = grpc.aio.insecure_channel(self.address, options=_OPTIONS)
-        else:
-            self.channel = grpc.aio.secure_channel(self.address, credentials, options=_OPTIONS)
-        kv, lease = rpc.KVStub(self.channel), rpc.LeaseStub(self.channel)
-        self.calls: dict[str, Any] = {
-            "Range": kv.Range,
-            "Txn": kv.Txn,
-            "Compact": kv.Compact,
-            "LeaseGrant": lease.LeaseGrant,
-            "LeaseRevoke": lease.LeaseRevoke,
-        }
-        self.watch = rpc.WatchStub(self.channel).Watch
-        self.keep_alive = lease.LeaseKeepAlive
+def _channel(endpoint: str, context: ssl.SSLContext | None) -> Channel:
+    url = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
+    return Channel(url.hostname or "127.0.0.1", url.port or 2379, context)
 
 
 class _Gone(Exception):
@@ -116,23 +89,34 @@ class EtcdStore:
         if not endpoints:
             raise ValueError("no etcd endpoint given")
         self._endpoints = list(endpoints)
-        self._files = (ca_file, key_file, cert_file)
+        self._files = (ca_file, cert_file, key_file)
         self._retain_seconds = retain_seconds
-        self._members: list[_Member] = []
+        self._members: list[Channel] = []
         self._used = 0
         self._compaction: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        credentials = None
+        context = None
         if any(self._files) or any(e.startswith("https:") for e in self._endpoints):
-            try:
-                read = [Path(file).read_bytes() if file else None for file in self._files]
-            except OSError as error:
-                raise StorageError(f"cannot read {error.filename}: {error.strerror}") from error
-            credentials = grpc.ssl_channel_credentials(*read)
-        self._members = [_Member(endpoint, credentials) for endpoint in self._endpoints]
+            context = self._tls()
+        self._members = [_channel(endpoint, context) for endpoint in self._endpoints]
         await self.current_revision()
         self._compaction = asyncio.create_task(self._compact_regularly())
+
+    def _tls(self) -> ssl.SSLContext:
+        ca_file, cert_file, key_file = self._files
+        try:
+            for file in filter(None, self._files):
+                Path(file).read_bytes()
+            context = ssl.create_default_context(cafile=ca_file or None)
+            if cert_file:
+                context.load_cert_chain(cert_file, key_file or None)
+        except ssl.SSLError as error:
+            raise StorageError(f"cannot use the files for TLS to etcd: {error}") from error
+        except OSError as error:
+            raise StorageError(f"cannot read {error.filename}: {error.strerror}") from error
+        context.set_alpn_protocols(["h2"])
+        return context
 
     async def close(self) -> None:
         if self._compaction is not None:
@@ -140,13 +124,15 @@ class EtcdStore:
             await asyncio.gather(self._compaction, return_exceptions=True)
         members, self._members = self._members, []
         for member in members:
-            await member.channel.close()
+            await member.close()
 
     # Calls.
 
     async def _call(self, method: str, request: Any) -> tuple[Any, bool]:
         """The answer, and whether an earlier attempt may have been carried out without our knowing."""
         loop = asyncio.get_running_loop()
+        path, response = _CALLS[method]
+        body = request.SerializeToString()
         give_up = loop.time() + _PATIENCE_SECONDS
         backoff = _FIRST_BACKOFF
         doubtful = False
@@ -156,13 +142,12 @@ class EtcdStore:
                 raise StorageError("the store is not open")
             used = self._used
             try:
-                answer = await self._members[used].calls[method](request, timeout=seconds)
-                return answer, doubtful
-            except grpc.aio.AioRpcError as error:
-                code, details = error.code(), error.details() or ""
-                if code not in _RETRIED or loop.time() >= give_up:
-                    raise _error(code, details, self._endpoints[used]) from error
-                doubtful = doubtful or "failed to connect" not in details.lower()
+                answer = await self._members[used].call(path, body, seconds)
+                return response.FromString(answer), doubtful
+            except CallError as error:
+                if error.code not in _RETRIED or loop.time() >= give_up:
+                    raise _error(error, self._endpoints[used]) from error
+                doubtful = doubtful or error.sent
                 self._next_member(used)
             seconds = _ATTEMPT_SECONDS
             await asyncio.sleep(backoff)
@@ -207,7 +192,7 @@ class EtcdStore:
                 break
         except CompactedError as error:
             return error.compacted
-        except (_Gone, grpc.aio.AioRpcError) as error:
+        except (_Gone, CallError) as error:
             raise StorageError(f"etcd: {error}") from error
         return 1
 
@@ -241,10 +226,10 @@ class EtcdStore:
                     following = revision + 1
                     backoff = _FIRST_BACKOFF
                     yield revision, events
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _RETRIED and error.code() is not grpc.StatusCode.UNKNOWN:
-                    raise _error(error.code(), error.details() or "", self._endpoints[used]) from error
-                logger.info("storage: watch on %s ended: %s", self._endpoints[used], error.details())
+            except CallError as error:
+                if error.code not in _RETRIED and error.code != Code.UNKNOWN:
+                    raise _error(error, self._endpoints[used]) from error
+                logger.info("storage: watch on %s ended: %s", self._endpoints[used], error.details)
             except _Gone as gone:
                 logger.info("storage: watch on %s ended: %s", self._endpoints[used], gone)
             self._next_member(used)
@@ -261,15 +246,13 @@ class EtcdStore:
             start_revision=start_revision,
             fragment=True,
         )
+        opening = rpc.WatchRequest(create_request=create).SerializeToString()
         # A member cut off from its leader ends the watch instead of staying silent.
-        call = self._members[self._used].watch(metadata=(("hasleader", "true"),))
-        try:
-            await call.write(rpc.WatchRequest(create_request=create))
-            events: list[Event] = []
-            while True:
-                answer = await call.read()
-                if answer is grpc.aio.EOF:
-                    raise _Gone("end of stream")
+        answers = self._members[self._used].stream(_WATCH, opening, (("hasleader", "true"),))
+        events: list[Event] = []
+        async with aclosing(answers):  # type: ignore[type-var]
+            async for message in answers:
+                answer = rpc.WatchResponse.FromString(message)
                 if answer.canceled:
                     if answer.compact_revision:
                         raise CompactedError(answer.compact_revision)
@@ -278,8 +261,6 @@ class EtcdStore:
                 if events and not answer.fragment:
                     yield events[-1].kv.mod_revision, events
                     events = []
-        finally:
-            call.cancel()
 
     # Compaction.
 
@@ -322,27 +303,25 @@ class EtcdStore:
 
     async def keep_lease_alive(self, lease: int) -> None:
         used = self._used
-        call = self._members[used].keep_alive(timeout=_ATTEMPT_SECONDS)
+        request = rpc.LeaseKeepAliveRequest(ID=lease).SerializeToString()
+        answers = self._members[used].stream(_KEEP_ALIVE, request, seconds=_ATTEMPT_SECONDS)
         try:
-            await call.write(rpc.LeaseKeepAliveRequest(ID=lease))
-            answer = await call.read()
-        except grpc.aio.AioRpcError as error:
+            async with aclosing(answers):  # type: ignore[type-var]
+                answer = rpc.LeaseKeepAliveResponse.FromString(await anext(answers))
+        except CallError as error:
             self._next_member(used)
-            raise _error(error.code(), error.details() or "", self._endpoints[used]) from error
-        finally:
-            call.cancel()
-        if answer is grpc.aio.EOF:
-            raise StorageError("etcd: the lease was not kept alive")
+            raise _error(error, self._endpoints[used]) from error
         if answer.TTL <= 0:
             raise StorageError("requested lease not found")
 
 
-def _error(code: grpc.StatusCode, details: str, endpoint: str) -> StorageError:
+def _error(error: CallError, endpoint: str) -> StorageError:
+    details = error.details
     if "required revision has been compacted" in details:
         return CompactedError(0)
     if "future revision" in details:
         return FutureRevisionError(details)
-    return StorageError(f"etcd {endpoint}: {details or code.name}")
+    return StorageError(f"etcd {endpoint}: {details or f'status {error.code}'}")
 
 
 def _settled(result: TxnResult, compares: Sequence[Compare], ops: Sequence[Op]) -> TxnResult:
