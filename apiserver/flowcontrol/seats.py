@@ -9,6 +9,7 @@ sharding), and its requests are served in the order they came.
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
@@ -74,7 +75,8 @@ class Level:
         self.executing = 0
         self.waiting = 0
         self.retiring = False
-        self.queues: list[Queue] = []
+        #: Those of its queues that flows wait in: there may be very many.
+        self.queues: dict[int, Queue] = {}
         self.flows: dict[str, Flow] = {}
         self.turns: list[tuple[int, int, Queue]] = []
         self.virtual = 0
@@ -88,8 +90,28 @@ class Level:
         self.spec = spec
         self.exempt = spec.exempt
         self.retiring = False
-        del self.queues[spec.queues :]
-        self.queues.extend(Queue() for _ in range(spec.queues - len(self.queues)))
+
+    def flow(self, key: str) -> Flow:
+        """The flow of that key, with its queues dealt."""
+        found = self.flows.get(key)
+        if found is None:
+            queues = self.queues
+            hand = [
+                queues.get(number) or queues.setdefault(number, Queue())
+                for number in deal(key, self.spec.queues, self.spec.hand_size)
+            ]
+            found = Flow(key, hand)
+        return found
+
+    def left(self, flow: Flow) -> None:
+        """One waiting request less."""
+        self.waiting -= 1
+        if not flow.waiters:
+            del self.flows[flow.key]
+        if not self.waiting:
+            self.queues.clear()
+            self.turns.clear()
+            self.virtual = 0
 
     def size(self, size: Size) -> None:
         self.nominal, self.reserved, self.ceiling = size.nominal, size.reserved, size.ceiling
@@ -158,12 +180,9 @@ class Seats:
     def wait(self, level: Level, key: str, wake: Callable[[], None]) -> Ticket | str:
         """Queue a request of a flow that found no seat; `wake` is called when it has one. Or why it cannot wait."""
         spec = level.spec
-        if not level.queues:
+        if not spec.queues:
             return NO_SEAT
-        flow = level.flows.get(key)
-        if flow is None:
-            hand = [level.queues[i] for i in deal(key, len(level.queues), spec.hand_size)]
-            flow = Flow(key, hand)
+        flow = level.flow(key)
         queue = min(flow.hand, key=_length)
         if len(queue.slots) >= spec.queue_length:
             return QUEUE_FULL
@@ -190,15 +209,10 @@ class Seats:
         slots = flow.slots.pop().slots
         at = max(i for i, other in enumerate(slots) if other is flow)
         del slots[at]
-        self._gone(level, flow)
+        level.left(flow)
+        self.waiting -= 1
         if level.retiring and level.idle:
             self._resize()
-
-    def _gone(self, level: Level, flow: Flow) -> None:
-        if not flow.waiters:
-            del level.flows[flow.key]
-        level.waiting -= 1
-        self.waiting -= 1
 
     def _list(self, level: Level, queue: Queue) -> None:
         queue.listed = True
@@ -242,7 +256,8 @@ class Seats:
             queue.start = queue.finish
             self._list(level, queue)
         ticket = flow.waiters.popleft()
-        self._gone(level, flow)
+        level.left(flow)
+        self.waiting -= 1
         return ticket
 
 
@@ -252,11 +267,15 @@ def deal(key: str, deck: int, hand: int) -> list[int]:
     Any two flows seldom have all queues in common, so that one that fills its own leaves others most of theirs.
     """
     entropy = int.from_bytes(blake2b(key.encode(), digest_size=16).digest())
-    cards = list(range(deck))
-    dealt = []
+    dealt: list[int] = []
     for left in range(deck, deck - hand, -1):
-        entropy, chosen = divmod(entropy, left)
-        dealt.append(cards.pop(chosen))
+        entropy, card = divmod(entropy, left)
+        # The card is a place among those not dealt yet.
+        for other in dealt:
+            if card < other:
+                break
+            card += 1
+        insort(dealt, card)
     return dealt
 
 

@@ -145,6 +145,18 @@ def test_the_hands_of_flows_seldom_are_the_same() -> None:
     hands = {frozenset(deal(f"flow-{i}", 64, 6)) for i in range(500)}
     assert len(hands) == 500
     assert all(len(hand) == 6 and max(hand) < 64 for hand in hands)
+    assert {n for hand in hands for n in hand} == set(range(64))
+    assert sorted(deal("flow", 5, 5)) == [0, 1, 2, 3, 4]
+
+
+def test_queues_cost_nothing_until_somebody_waits_in_them() -> None:
+    seats = Seats(1)
+    seats.configure([level("a", queues=10_000_000, hand_size=2, queue_length=1)])
+    requests = Requests(seats)
+    assert [requests.come("a", f"flow-{i}") for i in range(3)] == ["served", "waits", "waits"]
+    assert len(seats.levels["a"].queues) == 4
+    requests.finish()
+    assert not seats.levels["a"].queues
 
 
 _LEVELS = st.lists(
