@@ -19,8 +19,10 @@ from apimachinery.validation import (
     cluster,
     config,
     devices,
+    endpoints,
     extensions,
     flowcontrol,
+    limits,
     networking,
     objectmeta,
     pods,
@@ -77,30 +79,36 @@ _TABLE: dict[tuple[str, str], Checks] = {
     ),
     ("batch", "Job"): Checks(batch.job, batch.update_job, batch.update_job_status),
     ("batch", "CronJob"): Checks(batch.cron_job, batch.update_cron_job),
-    ("autoscaling", "HorizontalPodAutoscaler"): Checks(autoscaling.autoscaler, autoscaling.update_autoscaler),
+    ("autoscaling", "HorizontalPodAutoscaler"): Checks(
+        autoscaling.autoscaler, autoscaling.update_autoscaler, autoscaling.update_autoscaler_status
+    ),
     ("", "Service"): Checks(services.service, services.update_service, services.update_service_status),
-    ("", "Endpoints"): Checks(services.endpoints, services.update_endpoints),
-    ("discovery.k8s.io", "EndpointSlice"): Checks(services.endpoint_slice, services.update_endpoint_slice),
-    (_NETWORKING, "IPAddress"): Checks(services.ip_address, services.update_ip_address),
-    (_NETWORKING, "ServiceCIDR"): Checks(services.service_cidr, services.update_service_cidr),
-    (_NETWORKING, "Ingress"): Checks(networking.ingress, networking.update_ingress),
+    ("", "Endpoints"): Checks(endpoints.endpoints, endpoints.update_endpoints),
+    ("discovery.k8s.io", "EndpointSlice"): Checks(endpoints.endpoint_slice, endpoints.update_endpoint_slice),
+    (_NETWORKING, "IPAddress"): Checks(endpoints.ip_address, endpoints.update_ip_address),
+    (_NETWORKING, "ServiceCIDR"): Checks(endpoints.service_cidr, endpoints.update_service_cidr),
+    (_NETWORKING, "Ingress"): Checks(
+        networking.create_ingress, networking.update_ingress, networking.update_ingress_status
+    ),
     (_NETWORKING, "IngressClass"): Checks(networking.ingress_class, networking.update_ingress_class),
     (_NETWORKING, "NetworkPolicy"): Checks(networking.network_policy, networking.update_network_policy),
     ("", "ConfigMap"): Checks(config.config_map, config.update_config_map),
     ("", "Secret"): Checks(config.secret, config.update_secret),
     ("", "Namespace"): Checks(config.namespace, None, config.update_namespace_status),
-    ("", "LimitRange"): Checks(config.limit_range),
+    ("", "LimitRange"): Checks(limits.limit_range),
     ("", "ResourceQuota"): Checks(
-        config.resource_quota, config.update_resource_quota, config.update_resource_quota_status
+        limits.resource_quota, limits.update_resource_quota, limits.update_resource_quota_status
     ),
     ("", "Event"): Checks(config.event, config.update_event),
     ("events.k8s.io", "Event"): Checks(config.event, config.update_event),
     ("", "Node"): Checks(cluster.node, cluster.update_node, cluster.update_node_status),
     ("", "PersistentVolume"): Checks(storage.create_volume, storage.update_volume),
-    ("", "PersistentVolumeClaim"): Checks(claims.create_claim, claims.update_claim),
+    ("", "PersistentVolumeClaim"): Checks(
+        claims.create_claim, claims.update_claim, claims.update_claim_status
+    ),
     (_STORAGE, "StorageClass"): Checks(storage.create_class, storage.update_class),
     (_STORAGE, "CSIDriver"): Checks(storage.create_driver),
-    (_STORAGE, "CSINode"): Checks(storage.create_csi_node),
+    (_STORAGE, "CSINode"): Checks(storage.create_csi_node, storage.update_csi_node),
     (_STORAGE, "CSIStorageCapacity"): Checks(storage.create_capacity, storage.update_capacity),
     (_STORAGE, "VolumeAttachment"): Checks(storage.create_attachment, storage.update_attachment),
     (_STORAGE, "VolumeAttributesClass"): Checks(

@@ -8,9 +8,10 @@ from apimachinery import names
 from apimachinery.errors import forbidden_field, invalid_value, required
 from apimachinery.quantity import Quantity
 from apimachinery.validation.fields import (
+    NOT_NEGATIVE,
     Errors,
+    checked,
     enum,
-    label_selector,
     named,
     not_negative,
     positive,
@@ -85,8 +86,10 @@ def _metric(errs: Errors, path: str, metric: Object) -> None:
             errs.append(required(f"{here}.container", "must specify a container"))
     else:
         identifier = source.get("metric") or {}
-        named(errs, f"{here}.metric.name", identifier.get("name"), names.path_segment)
-        label_selector(errs, f"{here}.metric.selector", identifier.get("selector"))
+        if not identifier.get("name"):
+            errs.append(required(f"{here}.metric.name", "must specify a metric name"))
+        else:
+            checked(errs, f"{here}.metric.name", identifier["name"], names.path_segment)
     if field == "object":
         _reference(errs, f"{here}.describedObject", source.get("describedObject") or {})
     _target(errs, f"{here}.target", source.get("target") or {}, field)
@@ -95,8 +98,9 @@ def _metric(errs: Errors, path: str, metric: Object) -> None:
 def _target(errs: Errors, path: str, target: Object, source: str) -> None:
     if not target.get("type"):
         errs.append(required(f"{path}.type", "must specify a metric target type"))
-    else:
-        enum(errs, f"{path}.type", target["type"], ("AverageValue", "Utilization", "Value"))
+    if target.get("type") not in ("AverageValue", "Utilization", "Value"):
+        text = "must be either Utilization, Value, or AverageValue"
+        errs.append(invalid_value(f"{path}.type", target.get("type") or "", text))
     for field in ("value", "averageValue"):
         if target.get(field) is not None and Quantity.parse(target[field]).nano <= 0:
             errs.append(invalid_value(f"{path}.{field}", target[field], "must be positive"))
@@ -115,16 +119,30 @@ def _target(errs: Errors, path: str, target: Object, source: str) -> None:
     elif target.get("value") is None and target.get("averageValue") is None:
         text = "must set either a target value for metric or a per-pod target"
         errs.append(required(f"{path}.averageValue", text))
+    elif source == "external" and target.get("value") is not None and target.get("averageValue") is not None:
+        text = "may not set both a target value for metric and a per-pod target"
+        errs.append(forbidden_field(f"{path}.value", text))
+
+
+def update_autoscaler_status(errs: Errors, new: Object, old: Object) -> None:
+    status = new.get("status") or {}
+    for field in ("currentReplicas", "desiredReplicas"):
+        not_negative(errs, f"status.{field}", status.get(field))
 
 
 def _rules(errs: Errors, path: str, rules: Object) -> None:
     window = rules.get("stabilizationWindowSeconds")
-    not_negative(errs, f"{path}.stabilizationWindowSeconds", window)
+    if window is not None and window < 0:
+        text = "must be greater than or equal to zero"
+        errs.append(invalid_value(f"{path}.stabilizationWindowSeconds", window, text))
     if window is not None and window > _STABILIZATION_MAX:
         text = f"must be less than or equal to {_STABILIZATION_MAX}"
         errs.append(invalid_value(f"{path}.stabilizationWindowSeconds", window, text))
     if rules.get("selectPolicy") is not None:
         enum(errs, f"{path}.selectPolicy", rules["selectPolicy"], ("Disabled", "Max", "Min"))
+    tolerance = rules.get("tolerance")
+    if tolerance is not None and Quantity.parse(str(tolerance)).nano < 0:
+        errs.append(invalid_value(f"{path}.tolerance", tolerance, NOT_NEGATIVE))
     if not rules.get("policies"):
         errs.append(required(f"{path}.policies", "must specify at least one Policy"))
     for i, policy in enumerate(rules.get("policies") or ()):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery import cronschedule, names
-from apimachinery.errors import invalid_value, not_supported, required, too_many
-from apimachinery.validation import pods, workloads
-from apimachinery.validation.fields import Errors, checked, enum, immutable, label_selector, not_negative
+from apimachinery import cronschedule, selectors
+from apimachinery.errors import invalid_value, not_supported, required, too_long
+from apimachinery.validation import jobpolicies, pods, workloads
+from apimachinery.validation.fields import (
+    Errors,
+    domain_prefixed_path,
+    enum,
+    immutable,
+    label_selector,
+    not_negative,
+    required_enum,
+)
 
 Object = dict[str, Any]
 
@@ -16,48 +24,81 @@ _COUNTS = (
     "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
     "backoffLimitPerIndex", "maxFailedIndexes",
 )  # fmt: skip
-_RULE_ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
+_MANY_INDEXES_MAX = 10_000
+_MANAGED_BY_MAX = 63
 
 
 def job(errs: Errors, obj: Object) -> None:
     spec = obj.get("spec") or {}
+    if spec.get("selector") is not None and not spec.get("manualSelector"):
+        _generated(errs, obj, spec)
+    _job_spec(errs, "spec", spec)
     if spec.get("selector") is None:
         errs.append(required("spec.selector"))
     else:
         label_selector(errs, "spec.selector", spec["selector"])
     workloads.matches_template(errs, spec)
-    _job_spec(errs, "spec", spec)
+
+
+def _generated(errs: Errors, obj: Object, spec: Object) -> None:
+    """A Job's own labels must stand in its template, whatever the user wrote there, and its selector match them."""
+    metadata = obj.get("metadata") or {}
+    uid, name = metadata.get("uid") or "", metadata.get("name") or ""
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    prefix = "batch.kubernetes.io/"
+    wanted = {
+        f"{prefix}controller-uid": uid,
+        f"{prefix}job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }
+    for key, value in wanted.items():
+        here = f"spec.template.metadata.labels[{key}]"
+        if key not in labels:
+            errs.append(required(here, f"must be '{value}'"))
+        elif labels[key] != value:
+            errs.append(invalid_value(here, labels, f"must be '{value}'"))
+    try:
+        matches = selectors.from_label_selector(spec["selector"]).matches(wanted)
+    except ValueError:
+        return  # said of the selector itself
+    if not matches:
+        errs.append(invalid_value("spec.selector", spec["selector"], "`selector` not auto-generated"))
 
 
 def _job_spec(errs: Errors, path: str, spec: Object) -> None:
     for field in _COUNTS:
         not_negative(errs, f"{path}.{field}", spec.get(field))
     if spec.get("managedBy") is not None:
-        checked(errs, f"{path}.managedBy", spec["managedBy"], _managed_by)
+        domain_prefixed_path(errs, f"{path}.managedBy", spec["managedBy"])
+        if len(spec["managedBy"]) > _MANAGED_BY_MAX:
+            errs.append(too_long(f"{path}.managedBy", _MANAGED_BY_MAX))
     mode = spec.get("completionMode")
-    indexed = mode == "Indexed"
     if mode is not None:
         enum(errs, f"{path}.completionMode", mode, ("Indexed", "NonIndexed"))
-    if indexed:
-        if spec.get("completions") is None:
-            text = "when completion mode is Indexed"
-            errs.append(required(f"{path}.completions", text))
-        in_range_of_indexes(errs, f"{path}.parallelism", spec.get("parallelism"))
-    elif spec.get("backoffLimitPerIndex") is not None:
-        text = "requires indexed completion mode"
-        errs.append(invalid_value(f"{path}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], text))
+    if mode == "Indexed":
+        _indexed(errs, path, spec)
+    else:
+        for field in ("backoffLimitPerIndex", "maxFailedIndexes"):
+            if spec.get(field) is not None:
+                text = "requires indexed completion mode"
+                errs.append(invalid_value(f"{path}.{field}", spec[field], text))
     if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
         text = "when maxFailedIndexes is specified"
         errs.append(required(f"{path}.backoffLimitPerIndex", text))
     policy = spec.get("podFailurePolicy")
     if policy is not None:
-        _failure_policy(errs, f"{path}.podFailurePolicy", policy)
+        jobpolicies.failure_policy(errs, f"{path}.podFailurePolicy", policy, spec)
+    if spec.get("successPolicy") is not None:
+        if mode == "Indexed":
+            jobpolicies.success_policy(errs, f"{path}.successPolicy", spec["successPolicy"], spec)
+        else:
+            text = "requires indexed completion mode"
+            errs.append(invalid_value(f"{path}.successPolicy", spec["successPolicy"], text))
     replacement = spec.get("podReplacementPolicy")
     if replacement is not None:
         supported = ("Failed",) if policy is not None else ("Failed", "TerminatingOrFailed")
         enum(errs, f"{path}.podReplacementPolicy", replacement, supported)
-    if spec.get("successPolicy") is not None:
-        _success_policy(errs, f"{path}.successPolicy", spec["successPolicy"], indexed)
     template = spec.get("template") or {}
     pods.template(errs, f"{path}.template", template)
     restart = (template.get("spec") or {}).get("restartPolicy")
@@ -71,62 +112,30 @@ def _job_spec(errs: Errors, path: str, spec: Object) -> None:
         errs.append(invalid_value(where, restart, text))
 
 
-def in_range_of_indexes(errs: Errors, path: str, value: int | None) -> None:
-    if value is not None and value > _INDEXED_MAX:
+def _indexed(errs: Errors, path: str, spec: Object) -> None:
+    completions, parallelism = spec.get("completions"), spec.get("parallelism")
+    failed = spec.get("maxFailedIndexes")
+    if completions is None:
+        errs.append(required(f"{path}.completions", "when completion mode is Indexed"))
+    if parallelism is not None and parallelism > _INDEXED_MAX:
         text = f"must be less than or equal to {_INDEXED_MAX} when completion mode is Indexed"
-        errs.append(invalid_value(path, value, text))
-
-
-def _managed_by(value: str) -> list[str]:
-    domain, slash, rest = value.partition("/")
-    if not slash or not rest:
-        return ['must be a domain-prefixed path (such as "acme.io/foo")']
-    return names.dns1123_subdomain(domain)
-
-
-def _failure_policy(errs: Errors, path: str, policy: Object) -> None:
-    rules = policy.get("rules") or []
-    if len(rules) > 20:
-        errs.append(too_many(f"{path}.rules", len(rules), 20))
-    for i, rule in enumerate(rules):
-        here = f"{path}.rules[{i}]"
-        if not rule.get("action"):
-            errs.append(required(f"{here}.action", f"valid values: {list(_RULE_ACTIONS)}"))
-        else:
-            enum(errs, f"{here}.action", rule["action"], _RULE_ACTIONS)
-        codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions")
-        if codes is not None and conditions:
-            text = "specifying both OnExitCodes and OnPodConditions is not supported"
-            errs.append(invalid_value(here, rule, text))
-        elif codes is None and not conditions:
-            text = "specifying one of OnExitCodes and OnPodConditions is required"
-            errs.append(invalid_value(here, rule, text))
-        if codes is not None:
-            enum(errs, f"{here}.onExitCodes.operator", codes.get("operator"), ("In", "NotIn"))
-            if not codes.get("values"):
-                text = "at least one value is required"
-                errs.append(invalid_value(f"{here}.onExitCodes.values", codes.get("values"), text))
-            elif codes.get("operator") == "In" and 0 in codes["values"]:
-                index = codes["values"].index(0)
-                text = "must not be 0 for the In operator"
-                errs.append(invalid_value(f"{here}.onExitCodes.values[{index}]", 0, text))
-        for j, pattern in enumerate(conditions or ()):
-            place = f"{here}.onPodConditions[{j}]"
-            checked(errs, f"{place}.type", pattern.get("type") or "", names.qualified_name)
-            enum(errs, f"{place}.status", pattern.get("status"), ("False", "True", "Unknown"))
-
-
-def _success_policy(errs: Errors, path: str, policy: Object, indexed: bool) -> None:
-    if not indexed:
-        errs.append(invalid_value(path, policy, "requires indexed completion mode"))
-    rules = policy.get("rules") or []
-    if not rules:
-        text = "at least one rules must be specified when the successPolicy is specified"
-        errs.append(required(f"{path}.rules", text))
-    for i, rule in enumerate(rules):
-        if rule.get("succeededCount") is None and rule.get("succeededIndexes") is None:
-            text = "at least one of succeededCount or succeededIndexes must be specified"
-            errs.append(required(f"{path}.rules[{i}]", text))
+        errs.append(invalid_value(f"{path}.parallelism", parallelism, text))
+    if completions is not None and failed is not None and failed > completions:
+        text = "must be less than or equal to completions"
+        errs.append(invalid_value(f"{path}.maxFailedIndexes", failed, text))
+    if failed is not None and failed > _INDEXED_MAX:
+        text = f"must be less than or equal to {_INDEXED_MAX}"
+        errs.append(invalid_value(f"{path}.maxFailedIndexes", failed, text))
+    if (completions or 0) <= _INDEXED_MAX or spec.get("backoffLimitPerIndex") is None:
+        return
+    many = f"when completions are above {_INDEXED_MAX} and used with backoff limit per index"
+    if failed is None:
+        text = f"must be specified when completions is above {_INDEXED_MAX}"
+        errs.append(required(f"{path}.maxFailedIndexes", text))
+    for field, value in (("parallelism", parallelism), ("maxFailedIndexes", failed)):
+        if value is not None and value > _MANY_INDEXES_MAX:
+            text = f"must be less than or equal to {_MANY_INDEXES_MAX} {many}"
+            errs.append(invalid_value(f"{path}.{field}", value, text))
 
 
 _JOB_FIXED = (
@@ -141,11 +150,11 @@ def update_job(errs: Errors, new: Object, old: Object) -> None:
     for field in _JOB_FIXED:
         immutable(errs, f"spec.{field}", after.get(field), before.get(field))
     if after.get("completions") != before.get("completions"):
-        elastic = after.get("completionMode") == "Indexed" and after.get("completions") == after.get(
-            "parallelism"
-        )
-        if not elastic:
+        if before.get("completionMode") != "Indexed":
             immutable(errs, "spec.completions", after.get("completions"), before.get("completions"))
+        elif after.get("completions") != after.get("parallelism"):
+            text = "can only be modified in tandem with spec.parallelism"
+            errs.append(invalid_value("spec.completions", after.get("completions"), text))
     template, was = after.get("template") or {}, before.get("template") or {}
     # Until a suspended Job has started, where its pods may run is open.
     if before.get("suspend") and not (old.get("status") or {}).get("startTime"):
@@ -178,7 +187,9 @@ def cron_job(errs: Errors, obj: Object) -> None:
     zone = spec.get("timeZone")
     if zone is not None:
         _time_zone(errs, zone)
-    enum(errs, "spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
+    required_enum(
+        errs, "spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace")
+    )
     for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
         not_negative(errs, f"spec.{field}", spec.get(field))
     job_spec = (spec.get("jobTemplate") or {}).get("spec") or {}

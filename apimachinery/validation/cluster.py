@@ -7,7 +7,7 @@ import ipaddress
 from typing import Any
 
 from apimachinery import names
-from apimachinery.errors import duplicate, forbidden_field, invalid_value, required
+from apimachinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required
 from apimachinery.validation import podscheduling, resourceamounts
 from apimachinery.validation.fields import (
     IMMUTABLE,
@@ -28,21 +28,29 @@ Object = dict[str, Any]
 
 def node(errs: Errors, obj: Object) -> None:
     spec = obj.get("spec") or {}
-    taints(errs, "spec.taints", spec.get("taints") or [])
+    # Kubernetes says `metadata` of taints.
+    taints(errs, "metadata.taints", spec.get("taints") or [])
+    _node_amounts(errs, obj)
     ranges = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
+    before = len(errs)
     for i, value in enumerate(ranges):
         cidr(errs, f"spec.podCIDRs[{i}]", value)
-    if len(ranges) > 2:
-        text = "must specify no more than one CIDR for each IP family"
+    if len(ranges) < 2 or len(errs) > before:
+        return
+    versions = {ipaddress.ip_network(value, strict=False).version for value in ranges}
+    if len(ranges) > 2 or len(versions) == 1:
+        text = "may specify no more than one CIDR for each IP family"
         errs.append(invalid_value("spec.podCIDRs", ranges, text))
-    elif len(ranges) == 2:
-        try:
-            versions = {ipaddress.ip_network(value, strict=False).version for value in ranges}
-        except ValueError:
-            return  # said above
-        if len(versions) == 1:
-            text = "must specify no more than one CIDR for each IP family"
-            errs.append(invalid_value("spec.podCIDRs", ranges, text))
+    for i, value in enumerate(ranges):
+        if value in ranges[:i]:
+            errs.append(duplicate(f"spec.podCIDRs[{i}]", value))
+
+
+def _node_amounts(errs: Errors, obj: Object) -> None:
+    status = obj.get("status") or {}
+    for field in ("capacity", "allocatable"):
+        for name, text in (status.get(field) or {}).items():
+            resourceamounts.amount(errs, f"status.{field}.{name}", name, text)
 
 
 def taints(errs: Errors, path: str, items: list[Object]) -> None:
@@ -51,37 +59,43 @@ def taints(errs: Errors, path: str, items: list[Object]) -> None:
         here = f"{path}[{i}]"
         key, effect = taint.get("key") or "", taint.get("effect") or ""
         checked(errs, f"{here}.key", key, names.qualified_name)
-        for message in names.label_value(taint.get("value") or ""):
-            errs.append(invalid_value(f"{here}.value", taint.get("value"), message))
+        problems = names.label_value(taint.get("value") or "")
+        if problems:
+            errs.append(invalid_value(f"{here}.value", taint.get("value"), ";".join(problems)))
         required_enum(errs, f"{here}.effect", effect, podscheduling.TAINT_EFFECTS)
         if (key, effect) in seen:
-            errs.append(duplicate(here, taint))
+            found = duplicate(here, taint)
+            text = f"{found.message}: taints must be unique by key and effect pair"
+            errs.append(FieldError(found.field, found.reason, text))
         seen.add((key, effect))
 
 
 def update_node(errs: Errors, new: Object, old: Object) -> None:
     """Only labels, annotations, taints, and settings not set before."""
-    node(errs, new)
     after, before = new.get("spec") or {}, old.get("spec") or {}
+    _node_amounts(errs, new)
+    addresses: set[tuple[str, str]] = set()
+    for i, address in enumerate((new.get("status") or {}).get("addresses") or ()):
+        key = (address.get("type") or "", address.get("address") or "")
+        if key in addresses:
+            errs.append(duplicate(f"status.addresses[{i}]", address))
+        addresses.add(key)
     if before.get("podCIDRs") and after.get("podCIDRs") != before["podCIDRs"]:
         text = 'node updates may not change podCIDR except from "" to valid'
         errs.append(forbidden_field("spec.podCIDRs", text))
+    elif not before.get("podCIDRs"):
+        for i, value in enumerate(after.get("podCIDRs") or ()):
+            cidr(errs, f"spec.podCIDRs[{i}]", value)
     if before.get("providerID") and after.get("providerID") != before["providerID"]:
         text = 'node updates may not change providerID except from "" to valid'
         errs.append(forbidden_field("spec.providerID", text))
+    taints(errs, "metadata.taints", after.get("taints") or [])
+    if (after.get("externalID") or "") != (before.get("externalID") or ""):
+        errs.append(forbidden_field("spec.externalID", "may not be updated"))
 
 
-def update_node_status(errs: Errors, new: Object, old: Object) -> None:
-    status = new.get("status") or {}
-    for field in ("capacity", "allocatable"):
-        for name, text in (status.get(field) or {}).items():
-            resourceamounts.amount(errs, f"status.{field}[{name}]", name, text)
-    seen: set[tuple[str, str]] = set()
-    for i, address in enumerate(status.get("addresses") or ()):
-        key = (address.get("type") or "", address.get("address") or "")
-        if key in seen:
-            errs.append(duplicate(f"status.addresses[{i}]", address))
-        seen.add(key)
+#: A status is validated as the node with it.
+update_node_status = update_node
 
 
 def lease(errs: Errors, obj: Object) -> None:

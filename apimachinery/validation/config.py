@@ -1,4 +1,4 @@
-"""Validation of what configures pods: ConfigMaps, Secrets, ServiceAccounts, namespaces and their limits."""
+"""Validation of what configures pods: ConfigMaps, Secrets, namespaces, and events about them all."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import json
 from typing import Any
 
 from apimachinery import names
-from apimachinery.errors import duplicate, forbidden_field, invalid_value, required, too_long
-from apimachinery.quantity import Quantity
-from apimachinery.validation import objectmeta, resourceamounts
+from apimachinery.errors import forbidden_field, invalid_value, required, too_long
+from apimachinery.validation import objectmeta
 from apimachinery.validation.fields import Errors, checked, immutable
 
 Object = dict[str, Any]
@@ -82,17 +81,23 @@ def secret(errs: Errors, obj: Object) -> None:
         errs.append(required("data[username]"))
         errs.append(required("data[password]"))
     for key in _SECRET_KEYS.get(kind or "", ()):
-        if key not in data:
+        if key not in data or (key == "ssh-privatekey" and not data[key]):
             errs.append(required(f"data[{key}]"))
         elif key.startswith(".docker"):
             _docker_config(errs, f"data[{key}]", data[key])
 
 
 def _docker_config(errs: Errors, path: str, value: str) -> None:
+    problem = ""
     try:
-        json.loads(binascii.a2b_base64(value))
-    except ValueError as error:
-        errs.append(invalid_value(path, "<secret contents redacted>", str(error)))
+        found = json.loads(binascii.a2b_base64(value))
+    except (ValueError, RecursionError) as error:
+        problem = str(error)
+    else:
+        if found is not None and not isinstance(found, dict):
+            problem = "json: cannot unmarshal into Go value of type map[string]interface {}"
+    if problem:
+        errs.append(invalid_value(path, "<secret contents redacted>", problem))
 
 
 def update_secret(errs: Errors, new: Object, old: Object) -> None:
@@ -114,97 +119,6 @@ def update_namespace_status(errs: Errors, new: Object, old: Object) -> None:
     if not deleting and phase != "Active":
         text = "may only be 'Active' if `deletionTimestamp` is empty"
         errs.append(invalid_value("status.Phase", phase, text))
-
-
-_LIMIT_TYPES = ("Container", "PersistentVolumeClaim", "Pod")
-_LIMIT_FIELDS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
-
-
-def limit_range(errs: Errors, obj: Object) -> None:
-    seen: set[str] = set()
-    for i, item in enumerate((obj.get("spec") or {}).get("limits") or ()):
-        here = f"spec.limits[{i}]"
-        kind = item.get("type") or ""
-        if kind not in _LIMIT_TYPES and "/" not in kind:
-            text = "must be a standard limit type or fully qualified"
-            errs.append(invalid_value(f"{here}.type", kind, text))
-        if kind in seen:
-            errs.append(duplicate(f"{here}.type", kind))
-        seen.add(kind)
-        amounts: dict[str, dict[str, Quantity]] = {}
-        for field in _LIMIT_FIELDS:
-            amounts[field] = {}
-            for name, text in (item.get(field) or {}).items():
-                resourceamounts.resource_name(errs, f"{here}.{field}[{name}]", name)
-                amounts[field][name] = resourceamounts.amount(errs, f"{here}.{field}[{name}]", name, text)
-        if kind == "Pod":
-            for field in ("default", "defaultRequest"):
-                if item.get(field):
-                    text = "may not be specified when `type` is 'Pod'"
-                    errs.append(forbidden_field(f"{here}.{field}", text))
-        if kind == "PersistentVolumeClaim" and not any("storage" in amounts[f] for f in ("min", "max")):
-            text = "either minimum or maximum storage value is required, but neither was provided"
-            errs.append(required(f"{here}.limits", text))
-        for low, high in _ORDERED:
-            for name, value in amounts[low].items():
-                limit = amounts[high].get(name)
-                if limit is not None and value > limit:
-                    word = _WORDS[low]
-                    text = f"{word} value {value} is greater than {_WORDS[high]} value {limit}"
-                    errs.append(invalid_value(f"{here}.{low}[{name}]", str(value), text))
-
-
-_ORDERED = (
-    ("min", "max"),
-    ("min", "defaultRequest"),
-    ("defaultRequest", "max"),
-    ("defaultRequest", "default"),
-    ("min", "default"),
-    ("default", "max"),
-)
-_WORDS = {"min": "min", "max": "max", "default": "default", "defaultRequest": "default request"}
-_SCOPES = (
-    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
-    "Terminating", "VolumeAttributesClass",
-)  # fmt: skip
-
-
-def resource_quota(errs: Errors, obj: Object) -> None:
-    spec = obj.get("spec") or {}
-    resourceamounts.resource_list(errs, "spec.hard", spec.get("hard"))
-    for scope in spec.get("scopes") or ():
-        if scope not in _SCOPES and "/" not in scope:
-            errs.append(invalid_value("spec.scopes", spec["scopes"], "unsupported scope"))
-    selector = spec.get("scopeSelector") or {}
-    for i, expression in enumerate(selector.get("matchExpressions") or ()):
-        here = f"spec.scopeSelector.matchExpressions[{i}]"
-        operator, values = expression.get("operator") or "", expression.get("values") or ()
-        if expression.get("scopeName") not in _SCOPES:
-            text = "unsupported scope"
-            errs.append(invalid_value(f"{here}.scopeName", expression.get("scopeName") or "", text))
-        if operator in ("In", "NotIn"):
-            if not values:
-                text = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
-                errs.append(required(f"{here}.values", text))
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                text = "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector"
-                errs.append(invalid_value(f"{here}.values", list(values), text))
-        else:
-            errs.append(invalid_value(f"{here}.operator", operator, "not a valid selector operator"))
-
-
-def update_resource_quota(errs: Errors, new: Object, old: Object) -> None:
-    resource_quota(errs, new)
-    after, before = (new.get("spec") or {}).get("scopes") or [], (old.get("spec") or {}).get("scopes") or []
-    if sorted(after) != sorted(before):
-        errs.append(invalid_value("spec.scopes", after, "field is immutable"))
-
-
-def update_resource_quota_status(errs: Errors, new: Object, old: Object) -> None:
-    status = new.get("status") or {}
-    for field in ("hard", "used"):
-        resourceamounts.resource_list(errs, f"status.{field}", status.get(field))
 
 
 def event(errs: Errors, obj: Object) -> None:

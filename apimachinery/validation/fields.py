@@ -125,6 +125,31 @@ def ip(errs: Errors, path: str, value: str) -> None:
         errs.append(invalid_value(path, value, IP_TEXT))
 
 
+@lru_cache(maxsize=8192)
+def _special(value: str) -> tuple[str, ...]:
+    """Why no traffic from elsewhere can have this address: unspecified, loopback or link-local."""
+    address = ipaddress.ip_address(value)
+    problems = []
+    if address.is_unspecified:
+        problems.append(f"may not be unspecified ({value})")
+    if address.is_loopback:
+        problems.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if address.is_link_local:
+        problems.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if address in _LINK_LOCAL_MULTICAST[address.version]:
+        problems.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    return tuple(problems)
+
+
+_LINK_LOCAL_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
+
+
+def not_special(errs: Errors, path: str, value: str) -> None:
+    """`value` must be an address that traffic from elsewhere can have."""
+    for problem in _special(value):
+        errs.append(invalid_value(path, value, problem))
+
+
 def cidr(errs: Errors, path: str, value: str) -> None:
     try:
         ipaddress.ip_network(value, strict=False)
@@ -212,6 +237,9 @@ def node_selector_term(errs: Errors, path: str, term: Mapping[str, Any], *, pref
         if expression.get("key") != "metadata.name":
             text = "not a valid field selector key"
             errs.append(invalid_value(f"{here}.key", expression.get("key") or "", text))
+            continue
+        for j, value in enumerate(expression.get("values") or ()):
+            checked(errs, f"{here}.values[{j}]", value, names.dns1123_subdomain)
 
 
 def relative_path(errs: Errors, path: str, value: str) -> None:
@@ -232,6 +260,23 @@ def file_mode(errs: Errors, path: str, value: int | None) -> None:
         errs.append(invalid_value(path, value, text))
 
 
+def domain_prefixed_path(errs: Errors, path: str, value: str) -> None:
+    """A DNS subdomain, a slash, and a path, such as `acme.io/foo`."""
+    domain, slash, rest = value.partition("/")
+    if not value:
+        errs.append(required(path))
+    elif not slash or not domain or not rest:
+        text = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        errs.append(invalid_value(path, value, text))
+    else:
+        for message in names.dns1123_subdomain(domain):
+            errs.append(invalid_value(path, domain, message))
+        if not _PATH.fullmatch(rest):
+            text = names.regex_message("Invalid path", _PATH.pattern)
+            errs.append(invalid_value(path, rest, text))
+
+
+_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", re.ASCII)
 _HTTPS_URL = re.compile(r"https://[^/?#@\s]+(/[^?#\s]*)?")
 
 

@@ -6,14 +6,16 @@ import ipaddress
 from typing import Any
 
 from apimachinery import names
-from apimachinery.errors import forbidden_field, invalid_value, required
+from apimachinery.errors import forbidden_field, invalid_value, required, too_long
 from apimachinery.validation.fields import (
     IMMUTABLE,
     PROTOCOLS,
     Errors,
     checked,
     cidr,
+    domain_prefixed_path,
     enum,
+    ip,
     is_ip,
     label_selector,
     named,
@@ -24,6 +26,18 @@ from apimachinery.validation.fields import (
 Object = dict[str, Any]
 
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+
+
+_CLASS = "kubernetes.io/ingress.class"
+
+
+def create_ingress(errs: Errors, obj: Object) -> None:
+    ingress(errs, obj)
+    annotation = ((obj.get("metadata") or {}).get("annotations") or {}).get(_CLASS)
+    name = (obj.get("spec") or {}).get("ingressClassName")
+    if annotation is not None and name is not None and annotation != name:
+        text = "must match `ingressClassName` when both are specified"
+        errs.append(invalid_value(f"annotations.{_CLASS}", annotation, text))
 
 
 def ingress(errs: Errors, obj: Object) -> None:
@@ -70,7 +84,8 @@ def _path(errs: Errors, path: str, item: Object) -> None:
     kind, value = item.get("pathType"), item.get("path") or ""
     if kind is None:
         errs.append(required(f"{path}.pathType", "pathType must be specified"))
-    elif kind not in _PATH_TYPES:
+        return
+    if kind not in _PATH_TYPES:
         enum(errs, f"{path}.pathType", kind, _PATH_TYPES)
     elif kind == "ImplementationSpecific":
         if value and not value.startswith("/"):
@@ -93,11 +108,9 @@ def _backend(errs: Errors, path: str, backend: Object) -> None:
         text = "cannot set both resource and service backends"
         errs.append(invalid_value(path, "", text))
     elif resource is not None:
-        for field in ("kind", "name"):
-            if not resource.get(field):
-                errs.append(required(f"{path}.resource.{field}"))
+        _object_reference(errs, f"{path}.resource", resource)
     elif service is None:
-        errs.append(required(path, "resource or service backend is required"))
+        errs.append(invalid_value(path, "", "resource or service backend is required"))
     else:
         named(errs, f"{path}.service.name", service.get("name"), names.dns1123_label)
         port = service.get("port") or {}
@@ -114,39 +127,57 @@ def _backend(errs: Errors, path: str, backend: Object) -> None:
             errs.append(required(path, "port name or number is required"))
 
 
+def _object_reference(errs: Errors, path: str, reference: Object) -> None:
+    """A TypedLocalObjectReference."""
+    if reference.get("apiGroup") is not None:
+        checked(errs, f"{path}.apiGroup", reference["apiGroup"], names.dns1123_subdomain)
+    for field in ("kind", "name"):
+        named(errs, f"{path}.{field}", reference.get(field), names.path_segment)
+
+
 def update_ingress(errs: Errors, new: Object, old: Object) -> None:
     ingress(errs, new)
+
+
+def update_ingress_status(errs: Errors, new: Object, old: Object) -> None:
+    balancer = (new.get("status") or {}).get("loadBalancer") or {}
+    for i, entry in enumerate(balancer.get("ingress") or ()):
+        here = f"status.loadBalancer.ingress[{i}]"
+        if entry.get("ip"):
+            ip(errs, f"{here}.ip", entry["ip"])
+        if entry.get("hostname"):
+            checked(errs, f"{here}.hostname", entry["hostname"], names.dns1123_subdomain)
+            if is_ip(entry["hostname"]):
+                text = "must be a DNS name, not an IP address"
+                errs.append(invalid_value(f"{here}.hostname", entry["hostname"], text))
+
+
+_CONTROLLER_MAX = 250
 
 
 def ingress_class(errs: Errors, obj: Object) -> None:
     spec = obj.get("spec") or {}
     controller = spec.get("controller") or ""
-    if len(controller) > 250:
-        errs.append(invalid_value("spec.controller", controller, "must be no more than 250 characters"))
-    if not controller:
-        errs.append(required("spec.controller"))
-    else:
-        domain, slash, rest = controller.partition("/")
-        if not slash or not rest:
-            text = 'must be a domain-prefixed path (such as "acme.io/foo")'
-            errs.append(invalid_value("spec.controller", controller, text))
-        else:
-            checked(errs, "spec.controller", domain, names.dns1123_subdomain)
+    if len(controller.encode()) > _CONTROLLER_MAX:
+        errs.append(too_long("spec.controller", _CONTROLLER_MAX))
+    domain_prefixed_path(errs, "spec.controller", controller)
     parameters = spec.get("parameters")
     if parameters is None:
         return
-    for field in ("kind", "name"):
-        if not parameters.get(field):
-            errs.append(required(f"spec.parameters.{field}"))
-    scope = parameters.get("scope")
-    if not scope:
-        errs.append(required("spec.parameters.scope"))
-    elif scope == "Namespace" and not parameters.get("namespace"):
-        errs.append(required("spec.parameters.namespace", "`parameters.scope` is set to 'Namespace'"))
-    elif scope == "Cluster" and parameters.get("namespace") is not None:
-        errs.append(forbidden_field("spec.parameters.namespace", "`parameters.scope` is set to 'Cluster'"))
+    path = "spec.parameters"
+    _object_reference(errs, path, parameters)
+    scope, namespace = parameters.get("scope"), parameters.get("namespace")
+    if scope is None:
+        errs.append(required(f"{path}.scope"))
     elif scope not in ("Cluster", "Namespace"):
-        enum(errs, "spec.parameters.scope", scope, ("Cluster", "Namespace"))
+        enum(errs, f"{path}.scope", scope, ("Cluster", "Namespace"))
+    elif scope == "Namespace":
+        if namespace is None:
+            errs.append(required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'"))
+        else:
+            checked(errs, f"{path}.namespace", namespace, names.dns1123_label)
+    elif namespace is not None:
+        errs.append(forbidden_field(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'"))
 
 
 def update_ingress_class(errs: Errors, new: Object, old: Object) -> None:
@@ -184,7 +215,8 @@ def _policy_port(errs: Errors, path: str, port: Object) -> None:
     if end is None:
         return
     if number is None:
-        errs.append(required(f"{path}.port", "may not be omitted when `endPort` is specified"))
+        text = "may not be specified when `port` is not specified"
+        errs.append(invalid_value(f"{path}.endPort", end, text))
     elif isinstance(number, str):
         text = "may not be specified when `port` is non-numeric"
         errs.append(invalid_value(f"{path}.endPort", end, text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import names
-from apimachinery.errors import duplicate, invalid_value, not_supported, required
+from apimachinery.errors import duplicate, forbidden_field, invalid_value, not_supported, required
 from apimachinery.validation.fields import (
     Errors,
     checked,
@@ -61,7 +61,7 @@ def tolerations(errs: Errors, path: str, items: list[Object]) -> None:
         elif operator == "Exists":
             if value:
                 text = "value must be empty when `operator` is 'Exists'"
-                errs.append(invalid_value(f"{here}.operator", toleration, text))
+                errs.append(invalid_value(f"{here}.operator", value, text))
         else:
             errs.append(not_supported(f"{here}.operator", operator, ("Equal", "Exists")))
         if effect:
@@ -99,34 +99,52 @@ def _pod_term(errs: Errors, path: str, term: Object) -> None:
     label_selector(errs, f"{path}.namespaceSelector", term.get("namespaceSelector"))
     for name in term.get("namespaces") or ():
         checked(errs, f"{path}.namespace", name, names.dns1123_label)
-    for field in ("matchLabelKeys", "mismatchLabelKeys"):
-        for i, key in enumerate(term.get(field) or ()):
-            label_name(errs, f"{path}.{field}[{i}]", key)
-            if term.get("labelSelector") is None:
-                text = "must not be specified when labelSelector is not set"
-                errs.append(invalid_value(f"{path}.{field}[{i}]", key, text))
+    if term.get("matchLabelKeys") or term.get("mismatchLabelKeys"):
+        _label_keys(errs, path, term)
     key = term.get("topologyKey") or ""
     if not key:
         errs.append(required(f"{path}.topologyKey", "can not be empty"))
     label_name(errs, f"{path}.topologyKey", key)
 
 
+def _label_keys(errs: Errors, path: str, term: Object) -> None:
+    """Keys whose values are taken from the pod itself, beside its selector."""
+    selector = term.get("labelSelector")
+    same, other = term.get("matchLabelKeys") or [], term.get("mismatchLabelKeys") or []
+    for field, keys in (("matchLabelKeys", same), ("mismatchLabelKeys", other)):
+        if keys and selector is None:
+            text = "must not be specified when labelSelector is not set"
+            errs.append(forbidden_field(f"{path}.{field}", text))
+        elif keys:
+            for i, key in enumerate(keys):
+                label_name(errs, f"{path}.{field}[{i}]", key)
+    seen = set((selector or {}).get("matchLabels") or ())
+    for expression in (selector or {}).get("matchExpressions") or ():
+        key = expression.get("key") or ""
+        # What the keys themselves gave the selector stands there once.
+        if key in same and key in seen:
+            text = "exists in both matchLabelKeys and labelSelector"
+            errs.append(invalid_value(f"{path}[{same.index(key)}]", key, text))
+        seen.add(key)
+    for i, key in enumerate(same):
+        if key in other:
+            text = "exists in both matchLabelKeys and mismatchLabelKeys"
+            errs.append(invalid_value(f"{path}.matchLabelKeys[{i}]", key, text))
+
+
 def _spread(errs: Errors, path: str, constraints: list[Object]) -> None:
-    seen: set[tuple[str, str]] = set()
+    pairs = [(c.get("topologyKey") or "", c.get("whenUnsatisfiable") or "") for c in constraints]
     for i, constraint in enumerate(constraints):
         here = f"{path}[{i}]"
         skew = constraint.get("maxSkew") or 0
         if skew <= 0:
             errs.append(invalid_value(f"{here}.maxSkew", skew, "must be greater than zero"))
-        key, action = constraint.get("topologyKey") or "", constraint.get("whenUnsatisfiable") or ""
+        key, action = pairs[i]
         if not key:
             errs.append(required(f"{here}.topologyKey", "can not be empty"))
-        else:
-            label_name(errs, f"{here}.topologyKey", key)
         enum(errs, f"{here}.whenUnsatisfiable", action, ("DoNotSchedule", "ScheduleAnyway"))
-        if (key, action) in seen:
+        if pairs[i] in pairs[i + 1 :]:
             errs.append(duplicate(f"{here}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {action}}}"))
-        seen.add((key, action))
         domains = constraint.get("minDomains")
         if domains is not None:
             if domains <= 0:
@@ -137,6 +155,21 @@ def _spread(errs: Errors, path: str, constraints: list[Object]) -> None:
         for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             if constraint.get(field) is not None:
                 enum(errs, f"{here}.{field}", constraint[field], ("Honor", "Ignore"))
-        label_selector(errs, f"{here}.labelSelector", constraint.get("labelSelector"))
-        for j, label in enumerate(constraint.get("matchLabelKeys") or ()):
-            label_name(errs, f"{here}.matchLabelKeys[{j}]", label)
+        selector = constraint.get("labelSelector")
+        if constraint.get("matchLabelKeys"):
+            _spread_keys(errs, f"{here}.matchLabelKeys", constraint["matchLabelKeys"], selector)
+        label_selector(errs, f"{here}.labelSelector", selector)
+
+
+def _spread_keys(errs: Errors, path: str, keys: list[str], selector: Object | None) -> None:
+    if selector is None:
+        errs.append(forbidden_field(path, "must not be specified when labelSelector is not set"))
+    known = {
+        *((selector or {}).get("matchLabels") or ()),
+        *(e.get("key") for e in (selector or {}).get("matchExpressions") or ()),
+    }
+    for i, key in enumerate(keys):
+        label_name(errs, f"{path}[{i}]", key)
+        if key in known:
+            text = "exists in both matchLabelKeys and labelSelector"
+            errs.append(invalid_value(f"{path}[{i}]", key, text))

@@ -106,9 +106,10 @@ def pod_name(errs: Errors, path: str, name: str) -> None:
 
 def resource_name(errs: Errors, path: str, name: str) -> None:
     """A resource of a node, a quota or a limit range."""
+    before = len(errs)
     for message in names.qualified_name(name):
         errs.append(invalid_value(path, name, message))
-    if "/" not in name and not is_standard(name):
+    if len(errs) == before and "/" not in name and not is_standard(name):
         errs.append(invalid_value(path, name, "must be a standard resource type or fully qualified"))
 
 
@@ -178,9 +179,18 @@ def _claims(errs: Errors, path: str, items: list[Object], known: frozenset[str])
             errs.append(FieldError(found.field, found.reason, f"{found.message}: {text}"))
 
 
-def resource_list(errs: Errors, path: str, amounts: dict[str, str] | None) -> None:
-    """A list of amounts of any resources, such as a node's capacity or a quota's hard limits."""
-    for name, text in (amounts or {}).items():
-        here = f"{path}[{name}]"
-        resource_name(errs, here, name)
-        amount(errs, here, name, text)
+_QUOTA = _STANDARD | {"cpu", "memory", "ephemeral-storage"}
+
+
+def is_quota(name: str) -> bool:
+    """Whether quotas know the resource by itself, rather than count objects or extended resources."""
+    return name in _QUOTA or name.startswith(("requests.hugepages-", "hugepages-"))
+
+
+def quota_name(errs: Errors, path: str, name: str) -> None:
+    """A resource that a quota may limit."""
+    before = len(errs)
+    resource_name(errs, path, name)
+    counted = ".storageclass.storage.k8s.io/" in name or ".volumeattributesclass.storage.k8s.io/" in name
+    if len(errs) == before and "/" not in name and not counted and not is_quota(name):
+        errs.append(invalid_value(path, name, "must be a standard resource for quota"))

@@ -139,10 +139,11 @@ def _status_counts(*fields: str) -> Any:
         status = new.get("status") or {}
         for field in fields:
             not_negative(errs, f"status.{field}", status.get(field))
-        replicas = status.get("replicas")
-        if replicas is None:
-            return
-        for field in ("updatedReplicas", "readyReplicas", "availableReplicas", "fullyLabeledReplicas"):
+        _not_fewer_collisions(errs, status, old.get("status") or {})
+        replicas = status.get("replicas") or 0
+        for field in (
+            "updatedReplicas", "readyReplicas", "availableReplicas", "fullyLabeledReplicas", "currentReplicas",
+        ):  # fmt: skip
             if (status.get(field) or 0) > replicas:
                 text = "cannot be greater than status.replicas"
                 errs.append(invalid_value(f"status.{field}", status[field], text))
@@ -153,6 +154,13 @@ def _status_counts(*fields: str) -> Any:
             errs.append(invalid_value("status.availableReplicas", status["availableReplicas"], text))
 
     return check
+
+
+def _not_fewer_collisions(errs: Errors, status: Object, before: Object) -> None:
+    count, was = status.get("collisionCount"), before.get("collisionCount")
+    not_negative(errs, "status.collisionCount", count)
+    if was is not None and (count is None or count < was):
+        errs.append(invalid_value("status.collisionCount", count or 0, "cannot be decremented"))
 
 
 update_deployment_status = _status_counts(

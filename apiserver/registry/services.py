@@ -9,10 +9,7 @@ Object = dict[str, Any]
 
 def prepare_create(new: Object) -> None:
     """A new Service has the address its clusterIPs say, and no more."""
-    spec = new.get("spec") or {}
-    if spec.get("type") == "ExternalName":
-        _drop(spec, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
-    _align(spec)
+    _align(new.get("spec") or {})
 
 
 def prepare_update(new: Object, old: Object) -> None:

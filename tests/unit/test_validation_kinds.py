@@ -16,7 +16,12 @@ Object = dict[str, Any]
 SERVICE: Object = {"metadata": META, "spec": {"selector": {"a": "b"}, "ports": [{"name": "a", "port": 80}]}}
 JOB: Object = {
     "metadata": META,
-    "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": JOB_TEMPLATE, "completions": 1},
+    "spec": {
+        "manualSelector": True,
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": JOB_TEMPLATE,
+        "completions": 1,
+    },
 }
 CRON: Object = {
     "metadata": META,
@@ -254,7 +259,7 @@ APPS, BATCH, NET, RBAC = "apps", "batch", "networking.k8s.io", "rbac.authorizati
         ("namespaces", "", {"metadata.name": "a.b"},
          'metadata.name: Invalid value: "a.b": a lowercase RFC 1123 label'),
         ("nodes", "", {"spec.taints.1": {"key": "a", "effect": "NoSchedule"}},
-         "spec.taints[1]: Duplicate value: "),
+         "metadata.taints[1]: Duplicate value: "),
         ("nodes", "", {"spec.podCIDR": "x"},
          'spec.podCIDRs[0]: Invalid value: "x": must be a valid CIDR value'),
         ("limitranges", "", {"spec.limits.0.min": {"cpu": "2"}},
