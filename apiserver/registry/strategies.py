@@ -8,7 +8,16 @@ from apimachinery import validation
 from apimachinery.errors import FieldError
 from apiserver.aggregation import availability
 from apiserver.customresources import definitions
-from apiserver.registry import certificates, namespaces, pods, policies, secrets, services, workloads
+from apiserver.registry import (
+    certificates,
+    flowcontrol,
+    namespaces,
+    pods,
+    policies,
+    secrets,
+    services,
+    workloads,
+)
 from apiserver.registry.strategy import Strategy
 
 Object = dict[str, Any]
@@ -147,10 +156,12 @@ TABLE: dict[tuple[str, str], Strategy] = {
     ("coordination.k8s.io", "leases"): Strategy(create_on_update=True, unconditional_update=False),
     ("discovery.k8s.io", "endpointslices"): Strategy(generation=True, intent=_slice_intent),
     (_FLOW, "flowschemas"): Strategy(
-        has_status=True, initial_status={}, generation=True, unconditional_update=False
+        has_status=True, initial_status={}, generation=True, unconditional_update=False,
+        prepare_update=flowcontrol.prepare_update,
     ),
     (_FLOW, "prioritylevelconfigurations"): Strategy(
-        has_status=True, initial_status={}, generation=True, unconditional_update=False
+        has_status=True, initial_status={}, generation=True, unconditional_update=False,
+        prepare_update=flowcontrol.prepare_update,
     ),
     ("networking.k8s.io", "ingressclasses"): Strategy(generation=True),
     ("networking.k8s.io", "ingresses"): Strategy(

@@ -387,6 +387,29 @@ def test_a_suggested_object_is_its_own_to_change_when_it_says_so(admin: Api) -> 
     eventually(lambda: shares() == 100)
 
 
+def test_what_every_server_needs_cannot_be_changed(admin: Api) -> None:
+    refused = admin.patch(f"{SCHEMAS}/catch-all", {"spec": {"matchingPrecedence": 9}})
+    assert refused.code == 422
+    assert refused.message.endswith("spec of 'catch-all' must equal the fixed value")
+    refused = admin.patch(f"{LEVELS}/catch-all", {"spec": {"limited": {"nominalConcurrencyShares": 6}}})
+    assert refused.message.endswith("spec of 'catch-all' must equal the fixed value")
+    reserved = {"spec": {"exempt": {"nominalConcurrencyShares": 3}}}
+    assert admin.patch(f"{LEVELS}/exempt", reserved).code == 200
+    assert admin.get(f"{LEVELS}/exempt")["spec"]["exempt"]["nominalConcurrencyShares"] == 3
+    back = {"spec": {"exempt": {"nominalConcurrencyShares": 0}}}
+    assert admin.patch(f"{LEVELS}/exempt", back).code == 200
+
+
+def test_objects_that_are_as_they_must_be_are_not_written_again(admin: Api) -> None:
+    eventually(lambda: all(s.get("status", {}).get("conditions") for s in admin.get(SCHEMAS)["items"]))
+    before = admin.get(SCHEMAS)["items"], admin.get(LEVELS)["items"]
+    # A change has everything looked at again.
+    assert admin.post(SCHEMAS, schema("passing", "catch-all", ["nobody"])).code == 201
+    eventually(lambda: bool(admin.get(f"{SCHEMAS}/passing").body.get("status", {}).get("conditions")))
+    assert admin.delete(f"{SCHEMAS}/passing").code == 200
+    assert before == (admin.get(SCHEMAS)["items"], admin.get(LEVELS)["items"])
+
+
 def test_a_schema_without_its_level_dangles_and_matches_nothing(admin: Api, levels: Levels) -> None:
     def dangling() -> Object:
         conditions = admin.get(f"{SCHEMAS}/orphan")["status"].get("conditions") or [{}]
