@@ -81,10 +81,12 @@ def connect(path: str, *, durable: bool) -> sqlite3.Connection:
         timeout=10,
     )
     if durable:
+        # Objects of 2-3 kB fill pages of 8 kB with a third less waste than smaller ones. For new files only.
+        connection.execute("PRAGMA page_size=8192")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         # A checkpoint holds up the group that meets it by two syncs: every 16 MB is seldom enough.
-        connection.execute("PRAGMA wal_autocheckpoint=4000")
+        connection.execute("PRAGMA wal_autocheckpoint=2000")
         connection.execute(f"PRAGMA journal_size_limit={32 << 20}")
     return connection
 
