@@ -32,16 +32,26 @@ class MatchConditions:
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
-    def __call__(self, conditions: Sequence[Object], request: AdmissionRequest, attributes: Object) -> bool:
-        """One condition that is false decides, whatever others fail. Raises ValueError where one fails."""
+    def __call__(
+        self,
+        conditions: Sequence[Object],
+        request: AdmissionRequest,
+        attributes: Object,
+        more: Object | None = None,
+    ) -> bool:
+        """One condition that is false decides, whatever others fail. Raises ValueError where one fails.
+
+        `more`: what conditions of a policy may look at besides.
+        """
         from apimachinery.cel.program import compile_expression
 
-        seen = variables(request, attributes)
+        seen = {**variables(request, attributes), **(more or {})}
+        known = frozenset((*CONDITIONS, *(more or {})))
         functions = cel_authorizer.functions(self._authorizer, request.user)
         failures: list[str] = []
         for condition in conditions:
             try:
-                program = compile_expression(str(condition["expression"]).strip(), CONDITIONS)
+                program = compile_expression(str(condition["expression"]).strip(), known)
                 if program.evaluate(seen, functions) is not True:
                     return False
             except ValueError as error:

@@ -14,16 +14,33 @@ from apimachinery.resources import Resource
 from apiserver.admission import cel_authorizer, match_conditions, webhook_review, webhook_rules
 from apiserver.admission.plugin import NAMESPACES, Plugin, Step, forbid
 from apiserver.admission.policy_params import ParamMissing, params_of
-from apiserver.admission.webhook_rules import EXEMPT
+from apiserver.admission.webhook_rules import EXEMPT, foreign
 from apiserver.authz import Authorizer
 from apiserver.registry.registries import Registries
 from apiserver.request import AdmissionRequest
 
 Object = dict[str, Any]
-Conditions = Callable[[Sequence[Object], AdmissionRequest, Object], bool]
+Conditions = Callable[[Sequence[Object], AdmissionRequest, Object, Object], bool]
 
 _GROUP = "admissionregistration.k8s.io"
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A policy and a binding that a request concerns, and the version they want to see it in."""
+
+    policy: Object
+    binding: Object
+    resource: Resource
+
+
+@dataclass(slots=True)
+class Seen:
+    """A request's objects in one version."""
+
+    obj: Object | None
+    old: Object | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +91,12 @@ class _Policies(Plugin):
         self._authorizer = authorizer
         self._conditions = conditions
 
-    def _bound(self, request: AdmissionRequest) -> list[tuple[Object, Object]]:
-        """The (policy, binding) pairs a request concerns."""
+    def _bound(self, request: AdmissionRequest) -> list[Bound]:
+        """The policies and bindings that a request concerns."""
         resource = request.resource
         if (resource.group, resource.plural) in EXEMPT:
             return []
-        found: list[tuple[Object, Object]] = []
+        found: list[Bound] = []
         policies: dict[str, Object] | None = None
         for binding in self._registries.list(self.bindings):
             if policies is None:
@@ -87,23 +104,28 @@ class _Policies(Plugin):
                     policy["metadata"]["name"]: policy for policy in self._registries.list(self.policies)
                 }
             policy = policies.get(binding["spec"].get("policyName"))
-            if (
-                policy is not None
-                and self._matches(policy["spec"].get("matchConstraints"), request)
-                and self._matches(binding["spec"].get("matchResources"), request)
-            ):
-                found.append((policy, binding))
+            if policy is None:
+                continue
+            seen = self._matches(policy["spec"].get("matchConstraints"), request)
+            if seen is not None and self._matches(binding["spec"].get("matchResources"), request) is not None:
+                found.append(Bound(policy, binding, seen))
         return found
 
-    def _matches(self, match: Object | None, request: AdmissionRequest) -> bool:
-        """Whether MatchResources take a request; without rules they take every resource."""
+    def _matches(self, match: Object | None, request: AdmissionRequest) -> Resource | None:
+        """The version in which MatchResources take a request, or None; without rules they take every resource."""
+        found: Resource | None = request.asked or request.resource
         if match is None:
-            return True
+            return found
         rules = match.get("resourceRules")
-        if rules and not any(self._rule(rule, request, match) for rule in rules):
-            return False
-        if any(self._rule(rule, request, match) for rule in match.get("excludeResourceRules") or ()):
-            return False
+        if rules:
+            found = next((seen for rule in rules if (seen := self._rule(rule, request, match))), None)
+        if found is None or any(
+            self._rule(rule, request, match) for rule in match.get("excludeResourceRules") or ()
+        ):
+            return None
+        return found if self._selects(match, request) else None
+
+    def _selects(self, match: Object, request: AdmissionRequest) -> bool:
         selector = match.get("namespaceSelector")
         resource = request.resource
         if selector:
@@ -116,18 +138,29 @@ class _Policies(Plugin):
                     return False
         return webhook_rules.selects_object(match.get("objectSelector"), request.object, request.old_object)
 
-    def _rule(self, rule: Object, request: AdmissionRequest, match: Object) -> bool:
+    def _rule(self, rule: Object, request: AdmissionRequest, match: Object) -> Resource | None:
         named = rule.get("resourceNames")
         if named and request.name not in named:
-            return False
-        versions = [request.resource]
+            return None
+        versions = [request.asked or request.resource]
         if match.get("matchPolicy") != "Exact":
             versions += self._registries.versions(request.resource)
-        return any(
-            webhook_rules.matches_rule(
+        for version in versions:
+            if webhook_rules.matches_rule(
                 rule, request.operation, version, request.subresource, namespaced=version.namespaced
-            )
-            for version in versions
+            ):
+                return version
+        return None
+
+    async def _converted(self, bound: Bound, request: AdmissionRequest) -> Seen:
+        """The objects in the version a policy wants to see. Raises StatusError."""
+        obj, old = request.object, request.old_object
+        if not foreign(bound.resource, request):
+            return Seen(obj, old)
+        convert = self._registries.convert
+        return Seen(
+            await convert(copy.deepcopy(obj), bound.resource) if obj is not None else None,
+            await convert(copy.deepcopy(old), bound.resource) if old is not None else None,
         )
 
     def _namespace(self, request: AdmissionRequest) -> Object | None:
@@ -136,30 +169,29 @@ class _Policies(Plugin):
         return self._registries.get(NAMESPACES, "", request.namespace)
 
     def _evaluations(
-        self, pairs: list[tuple[Object, Object]], request: AdmissionRequest
+        self, bound: Bound, request: AdmissionRequest, objects: Seen
     ) -> Iterator[tuple[Use, Evaluation | ValueError]]:
-        """What there is to evaluate, one after the other: each policy with each of its params."""
-        attributes = webhook_review.attributes(request)
+        """What there is to evaluate, one after the other: a policy with each of its params."""
+        policy, binding = bound.policy, bound.binding
+        attributes = webhook_review.attributes(request, bound.resource)
+        attributes |= {"object": objects.obj, "oldObject": objects.old}
         functions = cel_authorizer.functions(self._authorizer, request.user)
-        for policy, binding in pairs:
-            conditions = policy["spec"].get("matchConditions")
-            try:
-                if conditions and not self._conditions(conditions, request, attributes):
-                    continue
-                for params in params_of(self._registries, policy, binding, request.namespace):
-                    use = Use(policy, binding, params)
-                    seen = {
-                        **match_conditions.variables(request, attributes),
-                        "namespaceObject": self._namespace(request),
-                    }
-                    try:
-                        yield use, Evaluation(use, request, seen, functions)
-                    except ValueError as error:
-                        yield use, error
-            except ParamMissing as error:
-                yield Use(policy, binding, None), ValueError(str(error))
-            except ValueError as error:
-                yield Use(policy, binding, None), error
+        conditions = policy["spec"].get("matchConditions")
+        try:
+            for params in params_of(self._registries, policy, binding, request.namespace):
+                use = Use(policy, binding, params)
+                more: Object = {"namespaceObject": self._namespace(request)}
+                if params is not None or policy["spec"].get("paramKind") is not None:
+                    more["params"] = params
+                try:
+                    if conditions and not self._conditions(conditions, request, attributes, more):
+                        continue
+                    seen = {**match_conditions.variables(request, attributes), **more}
+                    yield use, Evaluation(use, request, seen, functions)
+                except ValueError as error:
+                    yield use, error
+        except ParamMissing as error:
+            yield Use(policy, binding, None), ValueError(str(error))
 
     @staticmethod
     def _tolerates(use: Use) -> bool:
@@ -174,9 +206,20 @@ class ValidatingAdmissionPolicy(_Policies):
     def validator(self, operation: str, resource: Resource, subresource: str) -> Step | None:
         return self._check
 
-    def _check(self, request: AdmissionRequest) -> None:
-        pairs = self._bound(request)
-        for use, evaluation in self._evaluations(pairs, request) if pairs else ():
+    def _check(self, request: AdmissionRequest) -> Awaitable[None] | None:
+        found = self._bound(request)
+        if any(foreign(bound.resource, request) for bound in found):
+            return self._check_converted(found, request)
+        for bound in found:
+            self._check_one(bound, request, Seen(request.object, request.old_object))
+        return None
+
+    async def _check_converted(self, found: list[Bound], request: AdmissionRequest) -> None:
+        for bound in found:
+            self._check_one(bound, request, await self._converted(bound, request))
+
+    def _check_one(self, bound: Bound, request: AdmissionRequest, objects: Seen) -> None:
+        for use, evaluation in self._evaluations(bound, request, objects):
             if isinstance(evaluation, ValueError):
                 if not self._tolerates(use):
                     self._act(use, request, str(evaluation), "")
@@ -241,33 +284,46 @@ class MutatingAdmissionPolicy(_Policies):
         return self._change if operation in ("CREATE", "UPDATE") else None
 
     def _change(self, request: AdmissionRequest) -> Awaitable[None] | None:
-        pairs = self._bound(request)
-        if not pairs or request.object is None:
-            return None
+        found = self._bound(request)
+        return self._change_all(found, request) if found and request.object is not None else None
+
+    async def _change_all(self, found: list[Bound], request: AdmissionRequest) -> None:
         before = copy.deepcopy(request.object)
-        self._run(pairs, request)
-        again = [pair for pair in pairs if pair[0]["spec"].get("reinvocationPolicy") == "IfNeeded"]
-        if request.object != before:
-            request.mutated = True
-            self._run(again, request)
-        return None
+        for bound in found:
+            await self._run(bound, request)
+        if request.object == before:
+            return
+        request.mutated = True
+        for bound in found:
+            if bound.policy["spec"].get("reinvocationPolicy") == "IfNeeded":
+                await self._run(bound, request)
 
-    def _run(self, pairs: list[tuple[Object, Object]], request: AdmissionRequest) -> None:
-        for pair in pairs:
-            for use, evaluation in self._evaluations([pair], request):
-                try:
-                    if isinstance(evaluation, ValueError):
-                        raise evaluation
-                    self._mutate(use, evaluation, request)
-                except (ValueError, StatusError) as error:
-                    if not self._tolerates(use):
-                        policy, binding = use.names
-                        text = f"policy '{policy}' with binding '{binding}' denied request: {error}"
-                        raise _refusal(request, text, "Invalid") from None
-
-    def _mutate(self, use: Use, evaluation: Evaluation, request: AdmissionRequest) -> None:
-        obj = request.object
+    async def _run(self, bound: Bound, request: AdmissionRequest) -> None:
+        objects = await self._converted(bound, request)
+        shown, obj = objects.obj, request.object
+        assert shown is not None
         assert obj is not None
+        before = None if shown is obj else copy.deepcopy(shown)
+        self._apply(bound, request, objects)
+        if before is not None and shown != before:
+            after = await self._registries.convert(shown, request.resource)
+            obj.clear()
+            obj.update(after)
+
+    def _apply(self, bound: Bound, request: AdmissionRequest, objects: Seen) -> None:
+        """The mutations of a policy, with each of its params, to the objects shown; in place."""
+        for use, evaluation in self._evaluations(bound, request, objects):
+            try:
+                if isinstance(evaluation, ValueError):
+                    raise evaluation
+                self._mutate(use, evaluation, bound, objects.obj or {})
+            except (ValueError, StatusError) as error:
+                if not self._tolerates(use):
+                    policy, binding = use.names
+                    text = f"policy '{policy}' with binding '{binding}' denied request: {error}"
+                    raise _refusal(request, text, "Invalid") from None
+
+    def _mutate(self, use: Use, evaluation: Evaluation, bound: Bound, obj: Object) -> None:
         for mutation in use.policy["spec"].get("mutations") or ():
             if mutation.get("patchType") == "JSONPatch":
                 operations = evaluation(mutation["jsonPatch"]["expression"])
@@ -277,7 +333,7 @@ class MutatingAdmissionPolicy(_Policies):
                 if not isinstance(applied, dict):
                     raise ValueError("the expression must evaluate to an object")
                 stated = {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **applied}
-                changed = apply_merge.merge(obj, stated, self._schema(request.resource))
+                changed = apply_merge.merge(obj, stated, self._schema(bound.resource))
             obj.clear()
             obj.update(changed)
 

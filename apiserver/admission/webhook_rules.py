@@ -7,6 +7,7 @@ from typing import Any
 
 from apimachinery import selectors
 from apimachinery.resources import Resource
+from apiserver.request import AdmissionRequest
 
 Object = dict[str, Any]
 
@@ -22,6 +23,14 @@ EXEMPT = frozenset(
         "validatingwebhookconfigurations",
     )
 )
+
+
+def foreign(resource: Resource, request: AdmissionRequest) -> bool:
+    """Whether a request's objects have to be converted to be seen in a version; a Scale is the same in all."""
+    if resource == request.resource:
+        return False
+    sub = request.resource.subresource(request.subresource) if request.subresource else None
+    return sub is None or not sub.kind
 
 
 def matches_rule(

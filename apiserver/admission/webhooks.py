@@ -18,7 +18,7 @@ from apimachinery.errors import StatusError
 from apimachinery.resources import Resource
 from apiserver.admission import webhook_review, webhook_rules
 from apiserver.admission.plugin import NAMESPACES, Plugin, Step
-from apiserver.admission.webhook_rules import EXEMPT
+from apiserver.admission.webhook_rules import EXEMPT, foreign
 from apiserver.audit.annotations import annotate
 from apiserver.request import AdmissionRequest, Reader
 from apiserver.webhookclient import CallFailed, WebhookClient
@@ -127,7 +127,7 @@ class _Webhooks(Plugin):
         spec = hook.spec
         try:
             obj, old = request.object, request.old_object
-            if _foreign(hook.resource, request):
+            if foreign(hook.resource, request):
                 obj = await self._convert(copy.deepcopy(obj), hook.resource) if obj is not None else None
                 old = await self._convert(copy.deepcopy(old), hook.resource) if old is not None else None
             uid = self._uid()
@@ -151,14 +151,6 @@ class _Webhooks(Plugin):
         if not verdict.allowed:
             raise webhook_review.denied(hook.name, verdict.result)
         return verdict
-
-
-def _foreign(resource: Resource, request: AdmissionRequest) -> bool:
-    """Whether a request's objects have to be converted to be seen in a version; a Scale is the same in all."""
-    if resource == request.resource:
-        return False
-    sub = request.resource.subresource(request.subresource) if request.subresource else None
-    return sub is None or not sub.kind
 
 
 class ValidatingAdmissionWebhook(_Webhooks):
@@ -217,11 +209,11 @@ class MutatingAdmissionWebhook(_Webhooks):
             return False
         before = copy.deepcopy(obj)
         try:
-            if not _foreign(hook.resource, request):
+            if not foreign(hook.resource, request):
                 after = patch.json_patch(obj, verdict.patch)
             else:
-                foreign = await self._convert(copy.deepcopy(obj), hook.resource)
-                after = await self._convert(patch.json_patch(foreign, verdict.patch), request.resource)
+                there = await self._convert(copy.deepcopy(obj), hook.resource)
+                after = await self._convert(patch.json_patch(there, verdict.patch), request.resource)
         except StatusError as error:
             raise errors.internal(error.message) from None
         if not isinstance(after, dict) or not isinstance(after.get("metadata"), dict):

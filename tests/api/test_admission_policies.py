@@ -141,19 +141,26 @@ def test_old_objects_namespaces_and_the_authorizer(
 
 
 def test_params(api: Api, policies: Policies, configmaps: str) -> None:
+    """Params are looked for first: conditions may look at them too."""
+    assert api.post(configmaps, configmap("limits", max="2")).code == 201
     policies.add(
         "validating",
         {
             "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-            "matchConditions": [{"name": "checked", "expression": "'checked' in object.data"}],
+            "matchConditions": [
+                {"name": "checked", "expression": "params.data.max != '0' && 'checked' in object.data"}
+            ],
             "validations": [{"expression": "size(object.data) <= int(params.data.max)"}],
         },
         paramRef={"name": "limits", "parameterNotFoundAction": "Deny"},
     )
-    assert "no params found" in api.post(configmaps, configmap(checked="")).message
-    assert api.post(configmaps, configmap("limits", max="2")).code == 201
     assert api.post(configmaps, configmap(checked="", a="")).code == 201
-    assert api.post(configmaps, configmap("b", checked="", a="", b="")).code == 422
+    refused = api.post(configmaps, configmap("b", checked="", a="", b=""))
+    assert refused.code == 422
+    assert "failed expression" in refused.message
+    assert api.post(configmaps, configmap("c", a="", b="", c="")).code == 201
+    assert api.delete(f"{configmaps}/limits").code == 200
+    assert "no params found" in api.post(configmaps, configmap("d")).message
 
 
 def test_what_fails_counts_as_the_policy_says(api: Api, policies: Policies, configmaps: str) -> None:
