@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery import quantity, resources
@@ -15,7 +16,11 @@ from apimachinery.errors import StatusError
 from kubeclient.client import Client
 from kubeclient.events import EventRecorder
 from kubeletd import admission, network, nodestatus, podview
+from kubeletd.eviction import EvictionSettings, Pressures
+from kubeletd.eviction import refusal as refusal_under_pressure
+from kubeletd.eviction_plan import Eviction
 from kubeletd.feed import Feed
+from kubeletd.imagegc import ImageCollector, ImageGCSettings
 from kubeletd.interfaces import (
     CannotStart,
     MountError,
@@ -72,6 +77,8 @@ class AgentOptions:
     node_ip: str = ""
     bridge: str = ""
     update_seconds: float = 10.0
+    eviction: EvictionSettings = field(default_factory=EvictionSettings)
+    image_gc: ImageGCSettings = field(default_factory=ImageGCSettings)
 
 
 class NodeAgent:
@@ -120,6 +127,24 @@ class NodeAgent:
             clock,
             shared="memory" in options.settings.capacity,
         )
+        root = self.parts.root
+        self._collector = ImageCollector(
+            runtime,
+            self.measures.disks,
+            root / "pulled-images.json" if root else None,
+            options.image_gc,
+            self._images_wanted,
+            functools.partial(self._record_node, "Warning", "FreeDiskSpaceFailed"),
+            clock,
+        )
+        self._pressures = Pressures(
+            self.measures,
+            options.eviction,
+            self._evict,
+            self.keeper.changed,
+            self._collector.reclaim,
+            clock,
+        )
         self._orphans = Orphans(self.parts)
         self._allocations = Allocations(self._node_as_it_is, self._other_pods, self.record)
         self.local_volumes = LocalVolumes(self.parts.root, self.keeper.annotate, self._spawn)
@@ -143,6 +168,9 @@ class NodeAgent:
 
     def record(self, pod: Pod, container: str, kind: str, reason: str, message: str) -> None:
         self.recorder.event(dict(pod), kind, reason, message, podview.field_path(pod, container))
+
+    def _record_node(self, kind: str, reason: str, message: str) -> None:
+        self.recorder.event(dict(self._node_as_it_is()), kind, reason, message)
 
     async def delete_pod(self, pod: Pod) -> None:
         meta = pod["metadata"]
@@ -204,6 +232,7 @@ class NodeAgent:
             boot_id=boot_id(),
             images=self._images,
             local_volumes=self.local_volumes.advertised,
+            pressures=self._pressures.conditions,
         )
 
     def _snapshot(self, uid: str) -> Snapshot | None:
@@ -230,6 +259,10 @@ class NodeAgent:
                 group.create_task(self._follow_engine())
                 group.create_task(self._relist())
                 group.create_task(self._refresh_all())
+                if self.parts.root is not None:
+                    self.parts.images.on_pulled = self._collector.pulled
+                    group.create_task(self._collector.run())
+                    group.create_task(self._pressures.run())
         finally:
             await self._close()
 
@@ -370,7 +403,9 @@ class NodeAgent:
         worker = PodWorker(pod, self.parts, self._pod_over, state)
         known = bool(found) or bool(pod_status.get("startTime"))
         if not known and not state.stopping:
-            refused = admission.refusal(pod, self._node_as_it_is(), self._other_pods(uid))
+            refused = refusal_under_pressure(pod, self._pressures.conditions) or admission.refusal(
+                pod, self._node_as_it_is(), self._other_pods(uid)
+            )
             if refused is not None:
                 self.record(pod, "", "Warning", *refused)
                 self._workers[uid] = worker
@@ -380,6 +415,21 @@ class NodeAgent:
         self._workers[uid] = worker
         worker.update(pod, resize_pending=pending)
         self.writer.mark(uid)
+
+    def _evict(self, eviction: Eviction) -> None:
+        worker = self._workers.get(eviction.uid)
+        if worker is not None and not worker.state.stopping:
+            self.record(worker.pod, "", "Warning", "Evicted", eviction.message)
+            worker.post(ev.Rejected("Evicted", eviction.message, eviction.grace))
+
+    def _images_wanted(self) -> set[str]:
+        """The names of the images that pods of this node are made from or show."""
+        found = set()
+        for worker in self._workers.values():
+            spec = worker.pod["spec"]
+            found |= {c["image"] for c in [*spec["containers"], *(spec.get("initContainers") or ())]}
+            found |= {v["image"].get("reference") for v in spec.get("volumes") or () if "image" in v}
+        return found
 
     def _pod_over(self, uid: str) -> None:
         worker = self._workers.pop(uid, None)

@@ -113,6 +113,8 @@ class Images:
         self._slots = asyncio.Semaphore(PARALLEL_PULLS)
         self._pulls: dict[tuple[str, RegistryAuth | None], asyncio.Task[Image]] = {}
         self._backoff: dict[tuple[str, str], float] = {}  # (pod uid, image) → the last delay
+        #: Is told of names that were not here before and now are.
+        self.on_pulled: Callable[[str, Image], None] | None = None
 
     def forget(self, uid: str) -> None:
         """The pod is gone."""
@@ -197,7 +199,11 @@ class Images:
 
     async def _pull(self, name: str, auth: RegistryAuth | None) -> Image:
         async with self._slots:
-            return await self._runtime.pull(name, auth)
+            known = self.on_pulled is None or await self._runtime.image(name) is not None
+            image = await self._runtime.pull(name, auth)
+            if not known and self.on_pulled is not None:
+                self.on_pulled(name, image)
+            return image
 
     async def close(self) -> None:
         tasks = list(self._pulls.values())

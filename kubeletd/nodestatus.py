@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,11 @@ _HEALTHY = (
     ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
     ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
 )
+_SHORT = {
+    "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    "DiskPressure": ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    "PIDPressure": ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class NodeFindings:
     boot_id: str = ""
     images: Sequence[Image] = ()
     local_volumes: str = ""  # the directory of local-path volumes
+    pressures: Set[str] = frozenset()  # those of the pressure conditions that are true
 
 
 def parse_taint(text: str) -> dict[str, str]:
@@ -146,7 +152,10 @@ def node_status(
 
 
 def _conditions(findings: NodeFindings, old: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
-    made = [(kind, "False", reason, message) for kind, reason, message in _HEALTHY]
+    made = [
+        (kind, "True", *_SHORT[kind]) if kind in findings.pressures else (kind, "False", reason, message)
+        for kind, reason, message in _HEALTHY
+    ]
     if findings.trouble:
         made.append(("Ready", "False", "KubeletNotReady", findings.trouble))
     else:

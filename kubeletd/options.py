@@ -6,10 +6,11 @@ import ipaddress
 import socket
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from apimachinery import quantity
 from apimachinery.componentconfig import ComponentConfig
+from kubeletd.eviction_plan import thresholds
 from kubeletd.nodestatus import pairs, parse_taint
 
 
@@ -47,6 +48,43 @@ class Options(ComponentConfig):
     bind_address: str = Field("127.0.0.1", description="where the API server reaches this agent")
     port: int = Field(0, ge=0, le=65535, description="its port; 0 chooses one")
     tls: bool = Field(True, description="serve with the kubeconfig's certificate to the API server alone")
+    eviction_hard: tuple[str, ...] = Field(
+        (
+            "memory.available<100Mi",
+            "nodefs.available<10%",
+            "nodefs.inodesFree<5%",
+            "imagefs.available<15%",
+            "imagefs.inodesFree<5%",
+        ),
+        description="signal<quantity: what may not be less before pods are evicted",
+    )
+    eviction_soft: tuple[str, ...] = Field(
+        (), description="signal<quantity: what may not be less for longer than a grace period"
+    )
+    eviction_soft_grace_period: tuple[str, ...] = Field(
+        (), description="signal=duration, such as memory.available=1m30s, for each soft threshold"
+    )
+    eviction_minimum_reclaim: tuple[str, ...] = Field(
+        (), description="signal=quantity: how much more is to be free before a shortage is over"
+    )
+    eviction_max_pod_grace_period: int = Field(
+        0, ge=0, description="seconds a pod gets at most that is evicted for a soft threshold"
+    )
+    eviction_pressure_transition_period: float = Field(
+        300.0, ge=0, description="seconds that a condition of the node stays after the shortage"
+    )
+    image_gc_high_threshold: int = Field(
+        85,
+        ge=0,
+        le=100,
+        description="percentage of the disk from which on unused images are removed; 100: never",
+    )
+    image_gc_low_threshold: int = Field(
+        80, ge=0, le=100, description="percentage of the disk down to which they are removed"
+    )
+    minimum_image_ttl_duration: float = Field(
+        120.0, ge=0, description="seconds that an image is kept after its pull"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
 
     @field_validator("capacity")
@@ -68,6 +106,18 @@ class Options(ComponentConfig):
         for value in values:
             parse_taint(value)
         return values
+
+    @model_validator(mode="after")
+    def _thresholds(self) -> Options:
+        thresholds(
+            self.eviction_hard,
+            self.eviction_soft,
+            self.eviction_soft_grace_period,
+            self.eviction_minimum_reclaim,
+        )
+        if self.image_gc_low_threshold > self.image_gc_high_threshold:
+            raise ValueError("image_gc_low_threshold must not be above image_gc_high_threshold")
+        return self
 
     @field_validator("cluster_cidr")
     @classmethod

@@ -18,7 +18,10 @@ from kubeclient.config import Config, ConfigError
 from kubeclient.informer import Informer
 from kubeletd import translate
 from kubeletd.agent import AgentOptions, NodeAgent
+from kubeletd.eviction import EvictionSettings
+from kubeletd.eviction_plan import thresholds
 from kubeletd.feed import Feed, own_name, pods_node
+from kubeletd.imagegc import ImageGCSettings
 from kubeletd.images import Images
 from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import CannotStart, ServerOptions
@@ -40,6 +43,18 @@ def _settings(options: Options, name: str) -> NodeSettings:
         capacity=pairs(options.capacity),
         labels=pairs(options.node_labels),
         taints=tuple(parse_taint(text) for text in options.register_with_taints),
+    )
+
+
+def _eviction(options: Options) -> EvictionSettings:
+    found = thresholds(
+        options.eviction_hard,
+        options.eviction_soft,
+        options.eviction_soft_grace_period,
+        options.eviction_minimum_reclaim,
+    )
+    return EvictionSettings(
+        found, options.eviction_max_pod_grace_period, options.eviction_pressure_transition_period
     )
 
 
@@ -118,6 +133,12 @@ async def _docker_node(
         options.node_ip,
         runtime.bridge,
         options.node_status_update_frequency,
+        _eviction(options),
+        ImageGCSettings(
+            options.image_gc_high_threshold,
+            options.image_gc_low_threshold,
+            options.minimum_image_ttl_duration,
+        ),
     )
     return NodeAgent(agent_options, client, runtime, pods, nodes, parts, time.time)
 

@@ -189,6 +189,7 @@ def _conditions(
         *_readiness(pod, state, phase, before),
         {"type": "PodScheduled", "status": "True"},
         *_resize_conditions(state),
+        *_disruption(state),
     ]
     result = []
     generation = status.get("observedGeneration")
@@ -202,6 +203,13 @@ def _conditions(
             condition["observedGeneration"] = generation
         result.append(condition)
     return result
+
+
+def _disruption(state: PodState) -> list[Object]:
+    """That it was the node which ended the pod, through no fault of its own (KEP-3329)."""
+    if state.failed is None or state.failed[0] not in ("Evicted", "Terminated"):
+        return []
+    return [_condition("DisruptionTarget", True, "TerminationByKubelet", state.failed[1])]
 
 
 def _resize_conditions(state: PodState) -> list[Object]:

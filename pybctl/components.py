@@ -94,6 +94,9 @@ def _agent(home: ClusterHome, spec: ClusterSpec, node: NodeSpec) -> list[str]:
         f"--cluster-cidr={spec.cluster_cidr}",
         f"--cluster-dns={dns_address(spec)}",
         f"--runtime={spec.runtime}",
+        # The disk is the user's, who may have filled it with anything: only memory is the nodes' own.
+        "--eviction-hard=memory.available<100Mi",
+        "--image-gc-high-threshold=100",
         *(f"--capacity={key}={value}" for key, value in node.capacity.items()),
         *(f"--node-labels={key}={value}" for key, value in node.labels.items()),
     )

@@ -30,7 +30,8 @@ def absorb(state: PodState, event: ev.Event, now: float) -> tuple[PodState, list
         case ev.Rejected():
             if state.failed or state.finished:
                 return state, []
-            deadline = min(state.deadline or now + state.plan.grace, now + state.plan.grace)
+            grace = state.plan.grace if event.grace is None else min(event.grace, state.plan.grace)
+            deadline = min(state.deadline or now + grace, now + grace)
             return replace(state, failed=(event.reason, event.message), deadline=deadline), []
         case ev.SetUpDone() | ev.SetUpFailed() | ev.TornDown():
             return _setup(state, event, now)

@@ -26,10 +26,11 @@ class PodChanged:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The node gives the pod up: not admitted, or evicted."""
+    """The node gives the pod up: not admitted, or evicted. `grace` is less than its own grace period."""
 
     reason: str
     message: str
+    grace: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
