@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from sys import intern
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from apimachinery import errors
 from apimachinery.resources import Resource
 from apiserver.entry import Entry, Fields, encode, labels_of, normal, wire
 from apiserver.fanout import Encoder, Fanout, Predicate, Send, Watcher, plain
+from apiserver.ordered import Ordered
 from apiserver.selectable import fields_of
 from apiserver.storage.feed import Feed
 from apiserver.storage.interface import (
@@ -71,8 +71,7 @@ class Cacher:
         self._fields = fields
         self._leases = LeasePool(store, ttl) if ttl else None
         self._prefix = resource.key_prefix
-        self._keys: list[str] = []
-        self._entries: list[Entry] = []
+        self._ordered = Ordered()
         self._by_key: dict[str, Entry] = {}
         self._written: dict[str, _Written] = {}
         self._loaded = 0
@@ -103,11 +102,13 @@ class Cacher:
     def entries(self, namespace: str = "") -> Sequence[Entry]:
         """All objects, or those of one namespace, in key order. A list of its own: it will not change."""
         if not namespace or not self.resource.namespaced:
-            return self._entries.copy()
-        prefix = f"{self._prefix}{namespace}/"
-        low = bisect_left(self._keys, prefix)
-        high = bisect_left(self._keys, prefix[:-1] + "0", low)
-        return self._entries[low:high]
+            return self._ordered.all()
+        return self._ordered.below(f"{self._prefix}{namespace}/")
+
+    @property
+    def count(self) -> int:
+        """How many objects there are."""
+        return len(self._by_key)
 
     def entries_at(self, revision: int, namespace: str = "") -> Sequence[Entry] | None:
         """The objects as they were at `revision`, told from recent changes; None if that is too long ago.
@@ -282,9 +283,9 @@ class Cacher:
             window = self._reshaped_window(revision)
         self._fanout.close("cache reloaded")
         self.reshaped.clear()
-        self._entries = [entry for kv in kvs if (entry := self.entry_of(kv)) is not None]
-        self._keys = [entry.key for entry in self._entries]
-        self._by_key = {entry.key: entry for entry in self._entries}
+        entries = [entry for kv in kvs if (entry := self.entry_of(kv)) is not None]
+        self._ordered = Ordered(entries)
+        self._by_key = {entry.key: entry for entry in entries}
         self._loaded = revision
         self._window = window
         held, self._held = self._held, None
@@ -336,21 +337,14 @@ class Cacher:
                 return
             del self._by_key[key]
             self.reshaped.discard(key)
-            at = bisect_left(self._keys, key)
-            del self._keys[at], self._entries[at]
+            self._ordered.remove(key)
             change = Change(DELETED, prev.at(event.kv.mod_revision), prev)
         else:
             entry = self.entry_of(event.kv)
             if entry is None:
                 return
-            at = bisect_left(self._keys, key)
-            if prev is None:
-                self._keys.insert(at, key)
-                self._entries.insert(at, entry)
-                change = Change(ADDED, entry, None)
-            else:
-                self._entries[at] = entry
-                change = Change(MODIFIED, entry, prev)
+            self._ordered.put(entry)
+            change = Change(ADDED if prev is None else MODIFIED, entry, prev)
             self._by_key[key] = entry
         self._window.append(change)
         self._fanout.dispatch(change)
