@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from apimachinery import errors
+from datetime import UTC, datetime
+
+from apimachinery import errors, meta
 from apimachinery.errors import FieldError
 from apimachinery.resources import Resource
 from apiserver.authn import Authenticator
@@ -30,11 +32,14 @@ class Reviews:
             "SelfSubjectRulesReview": self._self_subject_rules,
         }[resource.kind]
         status = answer(review.get("spec") or {}, namespace, user)
+        metadata = review.get("metadata") or {}
+        if resource.kind == "SelfSubjectReview":
+            metadata = {**metadata, "creationTimestamp": meta.rfc3339(datetime.now(UTC))}
         return {
             **review,
             "apiVersion": resource.api_version,
             "kind": resource.kind,
-            "metadata": review.get("metadata") or {},
+            "metadata": metadata,
             "status": status,
         }
 

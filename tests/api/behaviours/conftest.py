@@ -31,7 +31,11 @@ def registered(api: Api, namespace: str) -> Iterator[Registered]:
 def controlled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the controllers beside it, and no nodes."""
     path = tmp_path_factory.mktemp("controlled") / "data"
-    with serving(path, "--secure-port", str(free_port())) as server, controlling(path):
+    signing = [
+        f"--cluster-signing-{kind}-file={path}/pki/ca.{end}"
+        for kind, end in (("cert", "crt"), ("key", "key"))
+    ]
+    with serving(path, "--secure-port", str(free_port())) as server, controlling(path, *signing):
         yield server
 
 
