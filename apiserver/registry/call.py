@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from apimachinery import meta, names
+from apimachinery.schema import Schema
 from apiserver.options import WriteOptions
 from apiserver.request import AdmissionRequest, User
 from apiserver.storage.interface import Store
@@ -82,7 +83,9 @@ class Identity:
 class Backend:
     """What all registries share.
 
-    `find(plural, group)` gives another registry; `admission` is set once the chain, which reads registries, is built.
+    `find(plural, group)` gives another registry; `schema_of(group, version, plural)` the kind and the schema of what
+    is served, custom or not, and `schema_of_kind(api_version, kind)` the schema; `admission` is set once the chain,
+    which reads registries, is built.
     """
 
     store: Store
@@ -91,6 +94,8 @@ class Backend:
     service_cidr: str = "10.96.0.0/16"
     node_ports: tuple[int, int] = (30000, 32767)
     find: Callable[..., Registry] = _unset
+    schema_of: Callable[[str, str, str], tuple[str, Schema] | None] = lambda group, version, plural: None
+    schema_of_kind: Callable[[str, str], Schema | None] = lambda api_version, kind: None
 
 
 def system_call() -> Call:

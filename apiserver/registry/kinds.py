@@ -8,6 +8,7 @@ from apiserver.customresources.definitions import DefinitionRegistry
 from apiserver.options import DeleteOptions
 from apiserver.registry import certificates, conversion, deletion, namespaces
 from apiserver.registry.call import Call
+from apiserver.registry.policies import ValidatingAdmissionPolicyRegistry
 from apiserver.registry.registry import Object, Registry, Result
 from apiserver.registry.services_registry import ServiceRegistry
 
@@ -55,5 +56,6 @@ KINDS: dict[tuple[str, str], type[Registry]] = {
     ("", "namespaces"): NamespaceRegistry,
     ("", "services"): ServiceRegistry,
     ("apiextensions.k8s.io", "customresourcedefinitions"): DefinitionRegistry,
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"): ValidatingAdmissionPolicyRegistry,
     ("certificates.k8s.io", "certificatesigningrequests"): CertificateSigningRequestRegistry,
 }

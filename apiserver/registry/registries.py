@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from apimachinery import meta, resources
 from apimachinery.resources import Resource
+from apimachinery.schema import Schema
 from apiserver.cacher import Cachers
 from apiserver.entry import Entry
 from apiserver.registry.call import Backend, system_call
@@ -52,6 +53,8 @@ class Registries:
         #: What this server computes, beyond the built-in resources, in groups that nobody else serves.
         self.computed: builtins.list[Resource] = []
         backend.find = self.registry
+        backend.schema_of = self._schema_of
+        backend.schema_of_kind = self._schema_of_kind
         for resource in resources.stored():
             self.add(resource)
         for resource in resources.BUILTIN:
@@ -112,6 +115,16 @@ class Registries:
         """The versions of custom resources that are served."""
         return [view.resource for view in self._views.values() if view.resource.custom]
 
+    def _schema_of(self, group: str, version: str, plural: str) -> tuple[str, Schema] | None:
+        view = self.view(group, version, plural)
+        return (view.resource.kind, view.schema) if view is not None else None
+
+    def _schema_of_kind(self, api_version: str, kind: str) -> Schema | None:
+        for view in self._views.values():
+            if view.resource.kind == kind and view.resource.api_version == api_version:
+                return view.schema
+        return None
+
     def view(self, group: str, version: str, plural: str) -> View | None:
         """The resource in one API version, None where it is not served."""
         return self._views.get((group, version, plural))
@@ -128,7 +141,7 @@ class Registries:
 
     def objects(self) -> Iterator[tuple[tuple[str, ...], float]]:
         for registry in builtins.list(self._registries.values()):
-            yield (registry.resource.qualified,), len(registry.cacher.entries())
+            yield (registry.resource.qualified,), registry.cacher.count
 
     # request.Reader
 

@@ -13,7 +13,6 @@ from apiserver.registry import (
     flowcontrol,
     namespaces,
     pods,
-    policies,
     secrets,
     services,
     workloads,
@@ -108,10 +107,7 @@ TABLE: dict[tuple[str, str], Strategy] = {
     (_ADMISSION, "mutatingadmissionpolicies"): Strategy(generation=True),
     (_ADMISSION, "mutatingadmissionpolicybindings"): Strategy(generation=True),
     (_ADMISSION, "mutatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
-    (_ADMISSION, "validatingadmissionpolicies"): Strategy(
-        has_status=True, generation=True, prepare_create=policies.prepare_create,
-        prepare_update=policies.prepare_update,
-    ),
+    (_ADMISSION, "validatingadmissionpolicies"): Strategy(has_status=True, generation=True),
     (_ADMISSION, "validatingadmissionpolicybindings"): Strategy(generation=True),
     (_ADMISSION, "validatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
     ("apiextensions.k8s.io", "customresourcedefinitions"): Strategy(
