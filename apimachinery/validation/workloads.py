@@ -146,12 +146,12 @@ def _status_counts(*fields: str) -> Any:
         ):  # fmt: skip
             if (status.get(field) or 0) > replicas:
                 text = "cannot be greater than status.replicas"
-                errs.append(invalid_value(f"status.{field}", status[field], text))
+                errs.append(invalid_value(f"status.{field}", status.get(field) or 0, text))
         if "readyReplicas" in fields and (status.get("availableReplicas") or 0) > (
             status.get("readyReplicas") or 0
         ):
             text = "cannot be greater than readyReplicas"
-            errs.append(invalid_value("status.availableReplicas", status["availableReplicas"], text))
+            errs.append(invalid_value("status.availableReplicas", status.get("availableReplicas") or 0, text))
 
     return check
 
