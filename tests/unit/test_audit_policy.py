@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from apiserver import requestinfo
 from apiserver.audit import policy, record
@@ -68,6 +70,14 @@ def test_the_first_rule_that_matches_decides() -> None:
     found = parsed({"level": "None", "verbs": ["get"]}, {"level": "Request"}, {"level": "RequestResponse"})
     assert level(found, "GET", "/version") == "None"
     assert level(found, "POST", "/version") == "Request"
+
+
+def test_the_policy_of_the_guide_can_be_used() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs/guides/audit-log.md").read_text()
+    found = policy.parse(yaml.safe_load(guide.split("```yaml\n")[1].split("```")[0]))
+    assert found.warnings == ()
+    assert level(found, "GET", "/readyz") == "None"
+    assert level(found, "DELETE", "/api/v1/namespaces/production/pods/p") == "RequestResponse"
 
 
 def test_nobody_is_no_user_and_in_no_group() -> None:
