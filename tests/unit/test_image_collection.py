@@ -34,7 +34,7 @@ class Engine:
     async def remove_image(self, name: str) -> None:
         if name in self.refused:
             raise RuntimeFailure("conflict: unable to remove")
-        self.available += self.held.pop(name).size
+        self.available += self.held.pop(name if ":" in name else f"{name}:latest").size
 
     def disk(self) -> FileSystem:
         return FileSystem(1000, self.available, 0, 0)
