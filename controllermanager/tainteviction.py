@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from apimachinery import meta
 from controllermanager.controller import PODS, Controller, Key
 from controllermanager.plans import taints as plans
 from controllermanager.plans.nodehealth import NODES
@@ -20,6 +21,7 @@ class TaintEvictionController(Controller):
         self._nodes = self.watch(NODES, self._node_changed)
         self._pods = self.watch(PODS, self._pod_changed)
         self._pods.add_index("node", by_node)
+        self._seen: dict[str, dict[str, str]] = {}  # by node: when we first saw a taint that does not say since when
 
     def _node_changed(self, old: Any, new: Any) -> None:
         before = ((old or {}).get("spec") or {}).get("taints")
@@ -37,7 +39,12 @@ class TaintEvictionController(Controller):
     async def sync(self, key: Key) -> float | None:
         node = self._nodes.store.get(key)
         if node is None:
+            self._seen.pop(key[1], None)
             return None
-        return await self.executor.run(
-            plans.plan(node, self._pods.by_index("node", key[1]), self.context.now())
-        )
+        now = self.context.now()
+        node, seen = plans.dated(node, self._seen.get(key[1], {}), meta.rfc3339(now))
+        if seen:
+            self._seen[key[1]] = seen
+        else:
+            self._seen.pop(key[1], None)
+        return await self.executor.run(plans.plan(node, self._pods.by_index("node", key[1]), now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,8 +27,12 @@ def tolerates(toleration: Object, taint: Object) -> bool:
 
 
 def stays_for(pod: PodView, taints: Iterable[Object], now: datetime) -> float | None:
-    """Seconds the pod may still stay on a node with these NoExecute taints; None: as long as it likes. Counted from
-    when each taint was put on, so that a restart of ours does not start the time anew."""
+    """Seconds the pod may still stay on a node with these NoExecute taints; None: as long as it likes.
+
+    Counted from when each taint was put on (`timeAdded`), so that a restart of ours does not start the time anew, but
+    for pods that came later: from then.
+    """
+    came = meta.parse_time(pod.created) if pod.created else None
     shortest: float | None = None
     for taint in taints:
         allowed: float | None = None
@@ -42,9 +46,26 @@ def stays_for(pod: PodView, taints: Iterable[Object], now: datetime) -> float | 
         if allowed is None:
             continue
         since = meta.parse_time(taint["timeAdded"]) if taint.get("timeAdded") else now
+        since = since if came is None else max(since, came)
         left = max(0.0, allowed - (now - since).total_seconds())
         shortest = left if shortest is None else min(shortest, left)
     return shortest
+
+
+def dated(node: Object, seen: Mapping[str, str], now: str) -> tuple[Object, dict[str, str]]:
+    """The node with a time for each of its NoExecute taints, and the times of those that have none themselves.
+
+    `seen` are those of the last look: whoever puts a taint on a node need not say when.
+    """
+    found: dict[str, str] = {}
+    taints = []
+    for taint in (node.get("spec") or {}).get("taints") or ():
+        if taint["effect"] == "NoExecute" and not taint.get("timeAdded"):
+            name = f"{taint['key']}={taint.get('value') or ''}"
+            found[name] = seen.get(name, now)
+            taint = {**taint, "timeAdded": found[name]}
+        taints.append(taint)
+    return ({**node, "spec": {**node["spec"], "taints": taints}} if found else node), found
 
 
 def plan(node: Object, pods: Sequence[PodView], now: datetime) -> list[Action]:

@@ -11,7 +11,7 @@ from clustermodel import START, ClusterModel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimachinery import resources
+from apimachinery import meta, resources
 from controllermanager.plans import nodehealth, nodeipam, podgc, taints
 from controllermanager.plans.actions import Delete, Event, Patch, RequeueAfter
 from controllermanager.plans.views import PodView, pod_view
@@ -32,6 +32,8 @@ def pod(
 ) -> PodView:
     conditions = [{"type": "Ready", "status": str(ready), "lastTransitionTime": "2025-01-01T00:00:00Z"}]
     metadata = {"name": name, "namespace": "ns", "uid": name, "resourceVersion": "1"}
+    if more.get("created"):
+        metadata["creationTimestamp"] = more["created"]
     if more.get("deleting"):
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     spec = {"nodeName": node, "tolerations": list(tolerations), "containers": []}
@@ -153,6 +155,25 @@ def test_pods_leave_when_their_time_is_up() -> None:
     actions = taints.plan(tainted, pods[1:], START + timedelta(seconds=30))
     assert [a.name for a in actions if isinstance(a, Delete)] == ["later"]
     assert taints.plan(node(), pods, START) == []
+
+
+def test_a_pod_that_came_after_a_taint_has_its_time_from_then() -> None:
+    tolerations = [{"operator": "Exists", "tolerationSeconds": 30}]
+    late = pod(tolerations=tolerations, created="2026-01-01T00:00:20Z")
+    assert taints.stays_for(late, [ADDED], START + timedelta(seconds=40)) == 10.0
+
+
+def test_taints_that_do_not_say_when_count_from_when_they_were_seen() -> None:
+    bare = {"key": "a", "effect": "NoExecute"}
+    tainted = node(taints=[bare, ADDED, {"key": "b", "effect": "NoSchedule"}])
+    dated, seen = taints.dated(tainted, {}, "2026-01-01T00:00:05Z")
+    assert seen == {"a=": "2026-01-01T00:00:05Z"} and "timeAdded" not in bare
+    pods = [pod("p", tolerations=[{"operator": "Exists", "tolerationSeconds": 30}])]
+    assert not [a for a in taints.plan(dated, pods, START + timedelta(seconds=5)) if isinstance(a, Delete)]
+    later = START + timedelta(seconds=36)
+    dated, seen = taints.dated(tainted, seen, meta.rfc3339(later))
+    assert [a.name for a in taints.plan(dated, pods, later) if isinstance(a, Delete)] == ["p"]
+    assert taints.dated(node(taints=[ADDED]), seen, "2026-01-01T00:01:00Z") == (node(taints=[ADDED]), {})
 
 
 @given(st.sets(st.integers(1, 15), max_size=15))
