@@ -34,20 +34,18 @@ def mounts(errs: Errors, path: str, item: Object, volumes: dict[str, Object]) ->
             text = "must not already exist as a path in volumeDevices"
             errs.append(invalid_value(f"{here}.mountPath", place, text))
         if len(mount) > 2:
-            _details(errs, path, here, mount, item, (volumes.get(name) or {}).get("image") is not None)
+            _details(errs, path, here, mount, item)
     if devices:
         _devices(errs, path, devices, mounted, volumes)
 
 
-def _details(errs: Errors, path: str, here: str, mount: Object, item: Object, of_image: bool) -> None:
+def _details(errs: Errors, path: str, here: str, mount: Object, item: Object) -> None:
     """What is said of paths below the volume, and of propagation, names no mount but the list."""
     everywhere = f"{path}.volumeMounts"
     for field in ("subPath", "subPathExpr"):
         value = mount.get(field)
         if not value:
             continue
-        if of_image:
-            errs.append(invalid_value(f"{here}.{field}", value, "not allowed in image volume sources"))
         if field == "subPathExpr" and mount.get("subPath"):
             text = "subPathExpr and subPath are mutually exclusive"
             errs.append(invalid_value(f"{here}.subPathExpr", value, text))

@@ -110,6 +110,11 @@ def test_sources_that_are_fine(kind: str, settings: Any) -> None:
     assert create_errors("pods", changed(POD, volume(kind, settings))) == []
 
 
+def test_paths_below_an_image_volume_are_fine() -> None:
+    mounts = {C + "volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "b"}]}
+    assert create_errors("pods", changed(POD, volume("image", {"reference": "r"}) | mounts)) == []
+
+
 def test_claims_made_for_a_pod() -> None:
     claim = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}}}
     made = {"name": "v", "ephemeral": {"volumeClaimTemplate": claim}}
@@ -141,9 +146,6 @@ BLOCK = {"spec.volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "
          "spec.containers[0].volumeMounts.recursiveReadOnly: Forbidden: may only be specified when readOnly is t"),
         ({C + "volumeMounts": [{"name": "v", "mountPath": "/a", "recursiveReadOnly": "Yes"}]},
          'spec.containers[0].volumeMounts.recursiveReadOnly: Unsupported value: "Yes"'),
-        ({"spec.volumes": [{"name": "v", "image": {"reference": "r"}}],
-          C + "volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "b"}]},
-         'spec.containers[0].volumeMounts[0].subPath: Invalid value: "b": not allowed in image volume sources'),
         ({**BLOCK, C + "volumeDevices": [{"name": "v", "devicePath": "/d"}],
           C + "volumeMounts": [{"name": "v", "mountPath": "/a"}]},
          'spec.containers[0].volumeMounts[0].name: Invalid value: "v": must not already exist in volumeDevices'),
