@@ -6,6 +6,7 @@ merge patches), and a strategic patch meets Go's conversion of maps to structs i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -27,12 +28,17 @@ _NUMBERS = ("int32", "int64", "float64")
 
 
 def decode_patched(
-    new: Object, document: Any, kind: str, schema: Schema, field_validation: str
+    new: Object,
+    document: Any,
+    kind: str,
+    schema: Schema,
+    field_validation: str,
+    repeated: Sequence[str] = (),
 ) -> tuple[Object, list[str]]:
     """A copy of `new`, which the patch `document` of `kind` gave, brought into shape, and warnings about its fields.
 
-    Raises StatusError 422 for wrong types and, where `field_validation` is "Strict", for unknown fields; 400 for
-    another kind of object.
+    `repeated`: what there is to say about the patch itself. Raises StatusError 422 for wrong types and, where
+    `field_validation` is "Strict", for unknown and repeated fields; 400 for another kind of object.
     """
     body = orjson.dumps(new)
     obj: Object = orjson.loads(body)
@@ -43,9 +49,11 @@ def decode_patched(
     except Mismatch as mismatch:
         words = _conversion_error(mismatch) if kind == "strategic" else str(mismatch)
         raise _refused(document, kind, body, words) from None
-    if not dropped or field_validation == "Ignore":
+    if not (dropped or repeated) or field_validation == "Ignore":
         return obj, []
-    problems = decode_strict.field_problems(decode_strict.parse_pairs(body), schema)
+    problems = list(repeated)
+    if dropped:
+        problems += decode_strict.field_problems(decode_strict.parse_pairs(body), schema)
     if problems and field_validation == "Strict":
         raise _refused(document, kind, body, "strict decoding error: " + ", ".join(problems))
     return obj, problems

@@ -28,6 +28,13 @@ def field_problems(value: Any, schema: Schema) -> list[str]:
     return problems[:MAX_PROBLEMS]
 
 
+def repeated_fields(value: Any) -> list[str]:
+    """`duplicate field "spec.bar"` alone, where there is no schema to go by."""
+    problems: list[str] = []
+    _walk(value, None, "", problems)
+    return problems[:MAX_PROBLEMS]
+
+
 def _walk(value: Any, schema: Schema | None, path: str, problems: list[str]) -> None:
     """`schema` None: anything goes, but keys must be unique. Values of wrong types are not looked into."""
     if schema is not None and schema.preserve_unknown and not schema.fields:

@@ -106,11 +106,12 @@ async def patch(http: Exchange) -> web.StreamResponse:
     if kind == "apply":
         return await _apply(http, call, body)
     document = patching.parse(body, kind)
+    twice = patching.repeated(body, document, kind, call)
     warnings = list(call.warnings)
 
     def change(old: Object) -> Object:
         call.warnings[:] = warnings
-        return view.stored(patching.patched(view.converted(old), document, kind, view.schema, call))
+        return view.stored(patching.patched(view.converted(old), document, kind, view.schema, call, twice))
 
     result, _ = await view.registry.update(
         call, info.namespace, info.name, change, subresource=info.subresource

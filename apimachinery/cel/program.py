@@ -90,7 +90,7 @@ def _functions() -> dict[str, Function]:
         return optional.of(values[0]) if values else optional.none()
 
     ours = {OURS[name]: FUNCTIONS[name] for name in OURS}
-    made = {
+    made: dict[str, Function] = {
         "first": lambda values: of_list(values[:1]),
         "last": lambda values: of_list(values[-1:]),
         OPTIONAL_FIELD: field,

@@ -277,9 +277,8 @@ class _Parser:
         if kind == "number":
             return _number(at, text)
         if kind == "string":
-            return Literal(
-                at, "bytes" if "b" in text[: re.search("[\"']", text).start()].lower() else "string", text
-            )  # type: ignore[union-attr]
+            prefix = text[:2].partition('"')[0].partition("'")[0]
+            return Literal(at, "bytes" if "b" in prefix.lower() else "string", text)
         if text == "(":
             node = self._expression()
             self._expect(")")

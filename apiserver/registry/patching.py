@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from apimachinery import apply, decode, decode_patched, errors, meta, patch, schema, strategicpatch
+from apimachinery import (
+    apply,
+    decode,
+    decode_patched,
+    decode_strict,
+    errors,
+    meta,
+    patch,
+    schema,
+    strategicpatch,
+)
 from apiserver.registry.call import Call
 
 Object = dict[str, Any]
@@ -21,8 +32,21 @@ def parse(body: bytes, kind: str) -> Any:
         raise errors.bad_request(f"error decoding {what}: {error}") from None
 
 
-def patched(old: Object, document: Any, kind: str, node: schema.Schema, call: Call) -> Object:
-    """`old` with a JSON, merge or strategic patch, checked against the kind's schema as a body would be."""
+def repeated(body: bytes, document: Any, kind: str, call: Call) -> list[str]:
+    """What a request that is told of it is told of keys that a patch has twice."""
+    if call.options.field_validation == "Ignore" or orjson.dumps(document).count(b'"') == body.count(b'"'):
+        return []
+    found = decode_strict.repeated_fields(decode_strict.parse_pairs(body))
+    return [f"json patch {problem}" for problem in found] if kind == "json" else found
+
+
+def patched(
+    old: Object, document: Any, kind: str, node: schema.Schema, call: Call, twice: Sequence[str] = ()
+) -> Object:
+    """`old` with a JSON, merge or strategic patch, checked against the kind's schema as a body would be.
+
+    `twice`: what `repeated` found.
+    """
     if kind == "json":
         new = patch.json_patch(old, document)
     elif kind == "merge":
@@ -33,7 +57,9 @@ def patched(old: Object, document: Any, kind: str, node: schema.Schema, call: Ca
         new = strategicpatch.strategic_merge(old, document, node)
     if not isinstance(new, dict):
         raise errors.bad_request("the patch does not give an object")
-    result, warnings = decode_patched.decode_patched(new, document, kind, node, call.options.field_validation)
+    result, warnings = decode_patched.decode_patched(
+        new, document, kind, node, call.options.field_validation, twice
+    )
     call.warnings.extend(warnings)
     return result
 

@@ -173,8 +173,9 @@ class Registry:
             stored = False
             try:
                 self.refuse(self.check_changed(call, new, old, subresource), new)
-                if part is None or part.of is not None:
-                    shown, before = (new, old) if part is None else (part.of(new), part.of(old))
+                of = part.of if part is not None else lambda whole: whole
+                if of is not None:
+                    shown, before = of(new), of(old)
                     await self.validate(
                         self.admission_request(call, "UPDATE", namespace, name, shown, before, subresource)
                     )
