@@ -32,6 +32,34 @@ Check = Callable[[], Awaitable[str]]
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
+#: The steps of a start by Kubernetes's names, which monitoring asks for one by one. Here they are one step.
+_STEPS = (
+    "start-apiserver-admission-initializer",
+    "start-kube-apiserver-admission-initializer",
+    "generic-apiserver-start-informers",
+    "priority-and-fairness-config-consumer",
+    "priority-and-fairness-config-producer",
+    "priority-and-fairness-filter",
+    "start-apiextensions-informers",
+    "start-apiextensions-controllers",
+    "crd-informer-synced",
+    "start-system-namespaces-controller",
+    "bootstrap-controller",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "start-cluster-authentication-info-controller",
+    "start-service-ip-repair-controllers",
+    "start-kube-aggregator-informers",
+    "apiservice-status-local-available-controller",
+    "apiservice-status-remote-available-controller",
+    "apiservice-status-available-controller",
+    "apiservice-registration-controller",
+    "apiservice-discovery-controller",
+    "kube-apiserver-autoregistration",
+    "apiservice-openapi-controller",
+    "apiservice-openapiv3-controller",
+)
+
 KUBERNETES = ("1", "36", "v1.36.0")
 
 
@@ -136,7 +164,11 @@ def install(
         registries.objects,
         ("resource",),
     )
-    health = Health({"ping": ping}, {"storage": storage, "poststarthook/bootstrap": started})
+    checks = {"ping": ping, "log": ping, "etcd": storage}
+    checks |= dict.fromkeys(
+        [*(f"poststarthook/{step}" for step in _STEPS), "autoregister-completion"], started
+    )
+    health = Health(checks, {"informer-sync": started, "shutdown": ping})
     answer = orjson.dumps(version())
 
     async def healthy(request: web.BaseRequest, info: RequestInfo, user: User, media: Media) -> web.Response:

@@ -17,8 +17,25 @@ def test_health_and_version(api: Api) -> None:
     for path in ("/healthz", "/livez", "/readyz", "/livez/ping"):
         assert api.get(path).raw == b"ok"
     verbose = api.get("/readyz?verbose").raw.decode()
-    assert "[+]storage ok" in verbose
+    assert "[+]etcd ok" in verbose
     assert verbose.endswith("readyz check passed\n")
+    for path in ("/healthz", "/livez", "/readyz"):
+        lines = set(api.get(f"{path}?verbose=1").raw.decode().splitlines())
+        steps = {
+            "start-kube-apiserver-admission-initializer",
+            "start-apiextensions-controllers",
+            "bootstrap-controller",
+        }
+        names = {
+            "ping",
+            "log",
+            "etcd",
+            "autoregister-completion",
+            *(f"poststarthook/{step}" for step in steps),
+        }
+        assert {f"[+]{name} ok" for name in names} <= lines
+    assert api.get("/readyz/informer-sync").raw == b"ok"
+    assert api.get("/livez/etcd").raw == b"ok"
     assert api.get("/readyz/nosuch").code == 404
     assert api.get("/version")["gitVersion"].startswith("v1.36")
 
