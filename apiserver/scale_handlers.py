@@ -30,7 +30,18 @@ async def get(http: Exchange) -> web.StreamResponse:
     await registry.cacher.fresh()
     entry = registry.entry(info.namespace, info.name)
     obj = entry.object() if registry.verbatim else await registry.read(entry)
-    return respond.plain_object(http.view.scale_of(obj), http.media)
+    return _answer(http, http.view.scale_of(obj))
+
+
+def _answer(http: Exchange, scale: Object) -> web.StreamResponse:
+    media = http.media
+    if media.kind == "Table":
+        from apiserver import tables  # loaded with the first table
+
+        scale = tables.of_scale(scale, media.version, http.query("includeObject") or "Metadata")
+    elif media.kind:
+        scale = respond.partial(scale, media.version)
+    return respond.plain_object(scale, media)
 
 
 async def update(http: Exchange) -> web.StreamResponse:
@@ -88,7 +99,7 @@ async def _apply(http: Exchange, call: Call, document: Object) -> web.StreamResp
     result, _ = await registry.update(
         call, info.namespace, info.name, change, subresource="scale", track=False, part=_part(view)
     )
-    return respond.plain_object(await _shown(http, result), http.media)
+    return _answer(http, await _shown(http, result))
 
 
 def _part(view: View) -> Part:
@@ -118,4 +129,4 @@ async def _write(http: Exchange, call: Call, wanted: Any) -> web.StreamResponse:
     result, _ = await registry.update(
         call, info.namespace, info.name, change, subresource="scale", part=_part(http.view)
     )
-    return respond.plain_object(await _shown(http, result), http.media)
+    return _answer(http, await _shown(http, result))

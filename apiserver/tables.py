@@ -27,6 +27,13 @@ def _named(obj: Object, now: datetime) -> list[Any]:
     return [metadata.get("name", ""), age(metadata.get("creationTimestamp"), now)]
 
 
+def _scaled(obj: Object, now: datetime) -> list[Any]:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    name, since = _named(obj, now)
+    return [name, spec.get("replicas", 0), status.get("replicas", 0), since]
+
+
+_SCALE = printer("Name|Desired#|Available#|Age", _scaled)
 #: Built-in kinds without columns of their own, and custom ones that declare none.
 _CREATED_AT = printer("Name|Created At@", _created)
 _NAME_AGE = printer("Name|Age@", _named)
@@ -102,6 +109,14 @@ def table(
         list_meta = {"resourceVersion": revision} if revision else {}
     moment = datetime.now(UTC) if now is None else now
     return _table(columns(resource), rows(resource, objects, moment, include, version), list_meta, version)
+
+
+def of_scale(scale: Object, version: str, include: str = "Metadata") -> Object:
+    """The Table of a Scale, whoever's it is."""
+    metadata = scale["metadata"]
+    list_meta = {"resourceVersion": metadata["resourceVersion"]} if "resourceVersion" in metadata else {}
+    cells = _SCALE.cells(scale, datetime.now(UTC))
+    return assembled(list(_SCALE.columns), [scale], [cells], list_meta, include, version)
 
 
 def assembled(
