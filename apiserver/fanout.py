@@ -151,9 +151,14 @@ class Watcher(AsyncIterator[bytes]):
         """Push the event `change` is to this watcher. `encoded` shares the change's lines between watchers."""
         if change.revision <= self._after:
             return
-        event = self.seen(change)
-        if event is None:
-            return
+        event: tuple[str, Entry] | None
+        if self._predicate is None:
+            # The bucket has seen to namespace and name.
+            event = (change.type, change.entry)
+        else:
+            event = self.seen(change)
+            if event is None:
+                return
         # An event's type tells which of the two objects (before, after) it shows, except for the two kinds of
         # DELETED, and one change has only one of those.
         place = (self._encoder, event[0])
@@ -164,10 +169,12 @@ class Watcher(AsyncIterator[bytes]):
         self.push(line)
 
     def push(self, line: bytes) -> None:
-        if self._ready and not self._queue and self._send is not None:
-            if self._send(line):
-                return
-            self._ready = False
+        if not (self._ready and self._send is not None and not self._queue and self._send(line)):
+            self._keep(line)
+
+    def _keep(self, line: bytes) -> None:
+        """Queue what the sink does not take."""
+        self._ready = False
         self._queue.append(line)
         self._queued_bytes += len(line)
         if len(self._queue) > MAX_QUEUED_LINES or self._queued_bytes > MAX_QUEUED_BYTES:

@@ -80,8 +80,21 @@ class _Sink:
             return False
         if connection.full:
             return False
-        transport.write(b"%x\r\n%s\r\n" % (len(lines), lines))
+        transport.write(_chunk(lines))
         return True
+
+
+_last = (b"", b"")
+
+
+def _chunk(lines: bytes) -> bytes:
+    """Lines as an HTTP chunk: made once for all the watchers that are sent the same bytes one after another."""
+    global _last
+    before, chunk = _last
+    if before is not lines:
+        chunk = b"%x\r\n%s\r\n" % (len(lines), lines)
+        _last = (lines, chunk)
+    return chunk
 
 
 async def serve(
