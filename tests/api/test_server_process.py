@@ -112,29 +112,6 @@ def test_stopping_ends_watches_and_restarting_keeps_versions(data: Path) -> None
             assert next(events)["object"]["metadata"]["name"] == "later"
 
 
-def test_too_many_requests_are_turned_away(data: Path) -> None:
-    with serving(data, "--max-mutating-requests-inflight", "1") as server:
-        slow = server.client()
-        # A body that never ends keeps its place until the request times out.
-        connection = slow._connect()
-        connection.putrequest("POST", "/api/v1/namespaces/default/configmaps")
-        connection.putheader("Content-Type", "application/json")
-        connection.putheader("Content-Length", "1000")
-        connection.endheaders(b"{")
-        api = server.client()
-        refused = None
-        for _ in range(200):
-            answer = api.post("/api/v1/namespaces/default/configmaps?dryRun=All", config())
-            if answer.code == 429:
-                refused = answer
-                break
-        assert refused is not None
-        assert refused["reason"] == "TooManyRequests"
-        assert refused.headers["Retry-After"] == "1"
-        assert api.get("/api/v1/namespaces/default").code == 200, "reading is not held up"
-        connection.close()
-
-
 def test_a_watcher_that_leaves_is_forgotten(data: Path) -> None:
     with serving(data, "--disable-admission-plugins", "ServiceAccount") as server:
         api = server.client()
