@@ -34,9 +34,16 @@ class FlowControlController:
         self._registries = registries
         self._flow = flow
         self._changed = asyncio.Event()
+        self._stale = False
 
     def invalidate(self) -> None:
-        """Use what is stored now; what it asks to be written follows."""
+        """Use what is stored now; what it asks to be written follows. Many changes at one time are one."""
+        if not self._stale:
+            self._stale = True
+            asyncio.get_running_loop().call_soon(self._refresh)
+
+    def _refresh(self) -> None:
+        self._stale = False
         self.configure()
         self._changed.set()
 

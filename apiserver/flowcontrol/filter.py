@@ -76,6 +76,12 @@ class FlowControl:
         active = {name for name, level in self.seats.levels.items() if not level.retiring}
         self._schemas = schema.in_order(s for s in schemas if s.level in active)
         self._classes.clear()
+        named = {(found.level, found.name) for found in self._schemas}
+        self.counts = {
+            key: counts
+            for key, counts in self.counts.items()
+            if key in named or counts.executing or counts.waiting
+        }
 
     def classify(self, user: User, info: RequestInfo) -> Class:
         """What the request is. Costs one look-up for a request like an earlier one."""
