@@ -96,9 +96,10 @@ def _usage(nanocores: int, memory: int) -> Object:
 def pod_metrics(pods: Iterable[Object], figures: Mapping[str, Any]) -> list[Object]:
     """PodMetrics of those pods whose containers all have figures. `figures`: a node's StatsResponse by its name."""
     found = []
-    by_uid = {one.uid: (node, one) for node in figures.values() for one in node.pods}
+    # By name: the uid of a static pod is another one than its mirror pod's.
+    named = {(one.namespace, one.name): (node, one) for node in figures.values() for one in node.pods}
     for pod in pods:
-        node, one = by_uid.get(pod["metadata"]["uid"], (None, None))
+        node, one = named.get((pod["metadata"]["namespace"], pod["metadata"]["name"]), (None, None))
         if one is None or not one.containers or not all(c.HasField("cpu") for c in one.containers):
             continue
         containers = [

@@ -9,6 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from apimachinery import quantity, resources
@@ -50,6 +51,7 @@ from kubeletd.runtime.interface import (
     RuntimeEvent,
     RuntimeFailure,
 )
+from kubeletd.staticpods import StaticPods
 from kubeletd.stats_measures import Measures
 from kubeletd.status import NodeFacts
 from kubeletd.statuswriter import Snapshot, StatusWriter
@@ -79,6 +81,7 @@ class AgentOptions:
     update_seconds: float = 10.0
     eviction: EvictionSettings = field(default_factory=EvictionSettings)
     image_gc: ImageGCSettings = field(default_factory=ImageGCSettings)
+    static_pods: Path | None = None
 
 
 class NodeAgent:
@@ -137,6 +140,7 @@ class NodeAgent:
             functools.partial(self._record_node, "Warning", "FreeDiskSpaceFailed"),
             clock,
         )
+        self._statics = StaticPods(options.static_pods, self.node_name, client, self, self._node_uid, clock)
         self._pressures = Pressures(
             self.measures,
             options.eviction,
@@ -174,6 +178,8 @@ class NodeAgent:
 
     async def delete_pod(self, pod: Pod) -> None:
         meta = pod["metadata"]
+        if self._statics.owns(meta["uid"]):
+            return  # its mirror pod goes when it is over
         await self.client.delete(
             PODS, meta["name"], meta["namespace"], grace_period_seconds=0, uid=meta["uid"]
         )
@@ -185,6 +191,7 @@ class NodeAgent:
             self._spawn(self._refresh(uid))
 
     def find_pod(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
+        uid = self._statics.own_uid(uid)
         for worker in self._workers.values():
             meta = worker.pod["metadata"]
             if meta["name"] == name and meta["namespace"] == namespace and uid in ("", worker.uid):
@@ -237,7 +244,10 @@ class NodeAgent:
 
     def _snapshot(self, uid: str) -> Snapshot | None:
         worker = self._workers.get(uid)
-        return (worker.pod, worker.state) if worker is not None else None
+        if worker is None:
+            return None
+        shown = self._statics.mirror(uid) if self._statics.owns(uid) else worker.pod
+        return (shown, worker.state) if shown is not None else None
 
     # Running.
 
@@ -250,6 +260,8 @@ class NodeAgent:
                 self._server = await self._serve(self.options.server)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.recorder.run())
+                if self._statics.configured:
+                    await self._begin_static()  # they need no API server
                 node = await self.keeper.register()
                 group.create_task(self.keeper.keep_lease(node["metadata"]["uid"]))
                 self._nodes.informer.observe(node)
@@ -259,6 +271,7 @@ class NodeAgent:
                 group.create_task(self._follow_engine())
                 group.create_task(self._relist())
                 group.create_task(self._refresh_all())
+                group.create_task(self._statics.run())
                 if self.parts.root is not None:
                     self.parts.images.on_pulled = self._collector.pulled
                     group.create_task(self._collector.run())
@@ -327,14 +340,23 @@ class NodeAgent:
     async def _adopt(self) -> None:
         """Finds what runs here already, then takes up every pod of the node."""
         await self._pods.informer.synced()
+        self._found = await self._containers_by_pod()
+        self._pods.subscribe(self.node_name, self._on_pod)
+        self._found = {}
+
+    async def _begin_static(self) -> None:
+        self._found = await self._containers_by_pod()
+        self._statics.begin()
+        self._found = {}
+
+    async def _containers_by_pod(self) -> dict[str, list[ContainerState]]:
+        """By uid; the addresses they have are not given to others."""
         found: defaultdict[str, list[ContainerState]] = defaultdict(list)
         for container in await self._all_containers():
             found[container.identity.uid].append(container)
             if container.identity.kind == "sandbox":
                 self.addresses.reserve(container.identity.uid, container.ip)
-        self._found = dict(found)
-        self._pods.subscribe(self.node_name, self._on_pod)
-        self._found = {}
+        return dict(found)
 
     async def _all_containers(self) -> list[ContainerState]:
         """All of this node's containers, inspected. Tries until it works: without them no pod may be touched."""
@@ -354,7 +376,26 @@ class NodeAgent:
 
         return [state for state in await asyncio.gather(*map(inspect, found)) if state is not None]
 
+    # What static pods ask for (staticpods.Runner).
+
+    def start_static(self, pod: dict[str, Any]) -> None:
+        self._take_up(pod)
+
+    def end_static(self, pod: dict[str, Any]) -> None:
+        worker = self._workers.get(pod["metadata"]["uid"])
+        if worker is not None:
+            worker.update(pod)
+
+    def static_shown(self, uid: str) -> None:
+        self.writer.mark(uid)
+
+    def _node_uid(self) -> str:
+        node = self._node()
+        return str(node["metadata"]["uid"]) if node is not None else ""
+
     def _on_pod(self, old: Any, new: Any) -> None:
+        if self._statics.on_pod(old, new):
+            return
         if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):
             worker = self._workers.get(old["metadata"]["uid"])
             if worker is not None:
@@ -437,6 +478,7 @@ class NodeAgent:
         if worker is not None:
             self.parts.prober.forget(uid)
             self._spawn(worker.close())
+        self._statics.over(uid)
 
     async def _refresh(self, uid: str) -> None:
         """Brings the volumes of a pod up to date."""

@@ -26,6 +26,9 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replace, text) if "$" in text else text
 
 
+STATIC_SOURCE = "kubernetes.io/config.source"
+
+
 def service_links(services: Sequence[Pod]) -> dict[str, str]:
     """The variables that name each Service, as Docker links did: `REDIS_SERVICE_HOST`, `REDIS_PORT_6379_TCP`…"""
     env: dict[str, str] = {}
@@ -210,6 +213,9 @@ async def resolve(pod: Pod, container: Container, sources: Sources, facts: PodFa
         (kind, name): await sources.get(kind, namespace, name)  # type: ignore[arg-type]
         for kind, name in sorted(references(container))
     }
+    if (pod["metadata"].get("annotations") or {}).get(STATIC_SOURCE) == "file":
+        # A static pod starts without the API server, and is the same whether it is there or not.
+        return build(pod, container, objects, {}, facts)
     # The API server's own Service is always linked, the others of the namespace unless the pod says no.
     links = service_links(
         [s for s in await sources.services("default") if s["metadata"]["name"] == "kubernetes"]

@@ -48,6 +48,9 @@ class Options(ComponentConfig):
     bind_address: str = Field("127.0.0.1", description="where the API server reaches this agent")
     port: int = Field(0, ge=0, le=65535, description="its port; 0 chooses one")
     tls: bool = Field(True, description="serve with the kubeconfig's certificate to the API server alone")
+    pod_manifest_path: str = Field(
+        "", description="a folder with manifests of static pods, or one such file (default: none)"
+    )
     eviction_hard: tuple[str, ...] = Field(
         (
             "memory.available<100Mi",

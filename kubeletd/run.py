@@ -139,6 +139,7 @@ async def _docker_node(
             options.image_gc_low_threshold,
             options.minimum_image_ttl_duration,
         ),
+        Path(options.pod_manifest_path) if options.pod_manifest_path else None,
     )
     return NodeAgent(agent_options, client, runtime, pods, nodes, parts, time.time)
 
