@@ -11,7 +11,7 @@ from apimachinery import apply_merge, patch, resources, schema
 from apimachinery.cel.expressions import of_policy
 from apimachinery.errors import StatusError
 from apimachinery.resources import Resource
-from apiserver.admission import cel_authorizer, match_conditions, webhook_review, webhook_rules
+from apiserver.admission import cel_authorizer, match_conditions, policy_audit, webhook_review, webhook_rules
 from apiserver.admission.plugin import NAMESPACES, Plugin, Step, forbid
 from apiserver.admission.policy_params import ParamMissing, params_of
 from apiserver.admission.webhook_rules import EXEMPT, foreign
@@ -224,11 +224,16 @@ class ValidatingAdmissionPolicy(_Policies):
                 if not self._tolerates(use):
                     self._act(use, request, str(evaluation), "")
                 continue
-            for validation in use.policy["spec"].get("validations") or ():
-                self._validate(use, evaluation, validation, request)
+            try:
+                policy_audit.annotate(use.policy, evaluation)
+            except ValueError as error:
+                if not self._tolerates(use):
+                    self._act(use, request, str(error), "")
+            for index, validation in enumerate(use.policy["spec"].get("validations") or ()):
+                self._validate(use, evaluation, validation, index, request)
 
     def _validate(
-        self, use: Use, evaluation: Evaluation, validation: Object, request: AdmissionRequest
+        self, use: Use, evaluation: Evaluation, validation: Object, index: int, request: AdmissionRequest
     ) -> None:
         try:
             if evaluation(validation["expression"]) is True:
@@ -238,16 +243,18 @@ class ValidatingAdmissionPolicy(_Policies):
             if self._tolerates(use):
                 return
             message = str(error)
-        self._act(use, request, message, validation.get("reason") or "")
+        self._act(use, request, message, validation.get("reason") or "", index)
 
-    def _act(self, use: Use, request: AdmissionRequest, message: str, reason: str) -> None:
-        """Refuse or warn, as the binding says."""
+    def _act(self, use: Use, request: AdmissionRequest, message: str, reason: str, index: int = 0) -> None:
+        """Refuse, warn or audit, as the binding says."""
         policy, binding = use.names
         actions = use.binding["spec"].get("validationActions") or ()
         if "Warn" in actions:
             request.warnings.append(
                 f"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}': {message}"
             )
+        if "Audit" in actions:
+            policy_audit.failed(policy, binding, message, index, actions)
         if "Deny" in actions:
             text = f"ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {message}"
             raise _refusal(request, text, reason or "Invalid")

@@ -300,6 +300,46 @@ def test_pod_security_annotates_events(audited: tuple[Api, Log]) -> None:
     )
 
 
+def test_policies_annotate_events(audited: tuple[Api, Log]) -> None:
+    api, log = audited
+    base = "/apis/admissionregistration.k8s.io/v1"
+    policies, bindings = f"{base}/validatingadmissionpolicies", f"{base}/validatingadmissionpolicybindings"
+    rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [
+            {"expression": "true"},
+            {"expression": "object.metadata.name == 'right'", "message": "no"},
+        ],
+        "auditAnnotations": [
+            {"key": "named", "valueExpression": "'it is ' + object.metadata.name"},
+            {"key": "never", "valueExpression": "null"},
+        ],
+    }
+    try:
+        assert api.post(policies, {"metadata": {"name": "say"}, "spec": spec}).code == 201
+        binding = {"policyName": "say", "validationActions": ["Audit"]}
+        assert api.post(bindings, {"metadata": {"name": "it"}, "spec": binding}).code == 201
+        made = api.post("/api/v1/namespaces/half/secrets", {"metadata": {"name": "wrong"}})
+        assert made.code == 201, made.body
+        (event,) = log.of(made.headers["Audit-Id"], 1)
+        annotations = event["annotations"]
+        assert annotations["say/named"] == "it is wrong"
+        assert "say/never" not in annotations
+        assert json.loads(annotations["validation.policy.admission.k8s.io/validation_failure"]) == [
+            {
+                "message": "no",
+                "policy": "say",
+                "binding": "it",
+                "expressionIndex": 1,
+                "validationActions": ["Audit"],
+            }
+        ]
+    finally:
+        api.delete(f"{bindings}/it")
+        api.delete(f"{policies}/say")
+
+
 def test_a_clean_stop_loses_nothing_and_ends_watches(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text('{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}')
