@@ -67,6 +67,49 @@ KNOWN: dict[str, dict[str, Any]] = {
     },
 }
 
+_METRICS = "io.k8s.metrics.pkg.apis.metrics.v1beta1."
+
+
+def _metrics(kind: str, **properties: Any) -> dict[str, dict[str, Any]]:
+    """The definitions of a kind of metrics.k8s.io and of its list."""
+
+    def definition(kind: str, meta: str, required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+        strings = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+        return {
+            "type": "object",
+            "required": required,
+            "properties": {**strings, "metadata": {"$ref": _META + meta}, **properties},
+            "x-kubernetes-group-version-kind": [
+                {"group": "metrics.k8s.io", "kind": kind, "version": "v1beta1"}
+            ],
+        }
+
+    measured = {"timestamp": {"$ref": _META + "Time"}, "window": {"type": "string"}, **properties}
+    items = {"items": {"type": "array", "items": {"$ref": _METRICS + kind}}}
+    return {
+        _METRICS + kind: definition(kind, "ObjectMeta", ["timestamp", "window", *properties], measured),
+        _METRICS + kind + "List": definition(kind + "List", "ListMeta", ["items"], items),
+    }
+
+
+_USAGE = {"type": "object", "additionalProperties": {"$ref": "io.k8s.apimachinery.pkg.api.resource.Quantity"}}
+_CONTAINERS = {
+    "type": "array",
+    "items": {"$ref": _METRICS + "ContainerMetrics"},
+    "x-kubernetes-list-type": "atomic",
+}
+
+#: The resource metrics API, which Kubernetes leaves to a server of its own.
+METRICS: dict[str, dict[str, Any]] = {
+    **_metrics("NodeMetrics", usage=_USAGE),
+    **_metrics("PodMetrics", containers=_CONTAINERS),
+    _METRICS + "ContainerMetrics": {
+        "type": "object",
+        "required": ["name", "usage"],
+        "properties": {"name": {"type": "string"}, "usage": _USAGE},
+    },
+}
+
 KEPT = (
     "type",
     "format",
@@ -126,9 +169,9 @@ def wanted_kinds() -> set[tuple[str, str]]:
 
 def compile_definitions(source: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """All definitions that are needed, by name."""
-    compacted = {name: KNOWN.get(name) or compact(schema) for name, schema in source.items()}
+    compacted = {name: KNOWN.get(name) or compact(schema) for name, schema in source.items()} | METRICS
     kinds = wanted_kinds()
-    todo = set(EXTRA)
+    todo = EXTRA | METRICS.keys()
     for name, schema in compacted.items():
         for gvk in schema.get("x-kubernetes-group-version-kind", ()):
             api_version = f"{gvk['group']}/{gvk['version']}" if gvk["group"] else gvk["version"]

@@ -8,6 +8,7 @@ import pytest
 
 from apimachinery import resources, schema
 from apimachinery.resources import Resource
+from apiserver import nodemetrics
 from apiserver.openapi import OpenAPI
 
 Object = dict[str, Any]
@@ -18,7 +19,9 @@ WIDGET_SCHEMA = {
     "type": "object",
     "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}},
 }
-API = OpenAPI((*resources.BUILTIN, WIDGETS), {("example.com/v1", "Widget"): WIDGET_SCHEMA})
+API = OpenAPI(
+    (*resources.BUILTIN, *nodemetrics.RESOURCES, WIDGETS), {("example.com/v1", "Widget"): WIDGET_SCHEMA}
+)
 
 
 def v3(path: str) -> Object:
