@@ -159,13 +159,13 @@ def test_controllerrevision_resource_lifecycle(cluster: Api, space: str) -> None
             "labels": initial["metadata"]["labels"],
             "ownerReferences": initial["metadata"]["ownerReferences"],
         },
-        "data": {"spec": {"template": {"spec": {"containers": []}}}},
+        "data": initial["data"],
         "revision": initial["revision"] + 1,
     }
     fine(cluster.post(path, new), 201)
     assert len(revisions()) == 2
     fine(cluster.delete(f"{path}/{name}"))
-    eventually(lambda: cluster.get(f"{path}/{name}").code == 404 or len(revisions()) >= 1)
+    eventually(lambda: [r["metadata"]["name"] for r in revisions()] == [f"{name}-new"])
     left = fine(cluster.get(f"{path}/{name}-new"))
     left["metadata"]["labels"][f"{name}-new"] = "updated"
     assert fine(cluster.put(f"{path}/{name}-new", left))["metadata"]["labels"][f"{name}-new"] == "updated"
