@@ -9,13 +9,25 @@ import pytest
 from apiclient import Api
 from servers import Server, serving
 
+AUDIT_ALL = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules: [{level: RequestResponse}]
+"""
 _numbers = count()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "etcd"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """No controllers run, so nobody makes service accounts: pods are admitted without."""
+    """No controllers run, so nobody makes service accounts: pods are admitted without.
+
+    One of the two audits all it is asked, so that every request of the tests is one that can be audited.
+    """
     flags = ["--disable-admission-plugins", "ServiceAccount"]
+    if request.param == "sqlite":
+        policy = tmp_path_factory.mktemp("audit") / "policy.yaml"
+        policy.write_text(AUDIT_ALL)
+        flags += ["--audit-policy-file", str(policy), "--audit-log-path", "/dev/null"]
     if request.param == "etcd":
         flags += ["--storage", "etcd"]
         for endpoint in request.getfixturevalue("etcd").endpoints:
