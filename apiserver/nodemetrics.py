@@ -32,10 +32,26 @@ logger = logging.getLogger(__name__)
 
 GROUP, VERSION = "metrics.k8s.io", "v1beta1"
 POD_METRICS = Resource(
-    GROUP, VERSION, "pods", "PodMetrics", True, verbs=READ_ONLY, singular="pod", virtual=True
+    GROUP,
+    VERSION,
+    "pods",
+    "PodMetrics",
+    True,
+    verbs=READ_ONLY,
+    singular="pod",
+    list_kind="PodMetricsList",
+    virtual=True,
 )
 NODE_METRICS = Resource(
-    GROUP, VERSION, "nodes", "NodeMetrics", False, verbs=READ_ONLY, singular="node", virtual=True
+    GROUP,
+    VERSION,
+    "nodes",
+    "NodeMetrics",
+    False,
+    verbs=READ_ONLY,
+    singular="node",
+    list_kind="NodeMetricsList",
+    virtual=True,
 )
 RESOURCES = (NODE_METRICS, POD_METRICS)
 
