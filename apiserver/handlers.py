@@ -51,17 +51,16 @@ async def list_(http: Exchange) -> web.StreamResponse:
         options,
         view.matching if view.remote else None,
     )
-    body = respond.list_body(
+    return await respond.listing(
         view,
         await view.fetched(page.entries) if view.remote else page.entries,
         http.media,
+        http.request.headers.get("Accept-Encoding", ""),
         revision=page.revision,
         continue_token=page.continue_token,
         remaining=page.remaining,
         include=http.query("includeObject") or "Metadata",
     )
-    response = respond.raw(body, 200, http.media.content_type)
-    return await respond.compressed(response, http.request.headers.get("Accept-Encoding", ""))
 
 
 async def watch_(http: Exchange) -> web.StreamResponse:

@@ -19,6 +19,9 @@ Object = dict[str, Any]
 
 #: Responses larger than this are compressed where the client accepts gzip.
 GZIP_BYTES = 128 << 10
+#: Large lists are joined and sent in pieces of this size.
+_PIECE_BYTES = 256 << 10
+_LIST_END = b"]}"
 _CACHE = "no-cache, private"
 
 
@@ -85,6 +88,93 @@ def partial(obj: Object, version: str) -> Object:
     }
 
 
+class ListResponse(web.StreamResponse):
+    """A plain list: the stored bytes of its entries, joined a piece at a time as the connection takes them."""
+
+    def __init__(self, head: bytes, entries: Sequence[Entry]) -> None:
+        super().__init__(headers={"Content-Type": JSON, "Cache-Control": _CACHE})
+        self._head = head
+        self._entries = entries
+        size = len(head) + len(_LIST_END) + sum([len(entry.data) for entry in entries])
+        self.content_length = size + max(0, len(entries) - 1)
+
+    @property
+    def body(self) -> bytes:
+        """All of it at once."""
+        return _joined(self._head, self._entries)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Called by the connection once the headers are out."""
+        if self._must_be_empty_body:
+            return await super().write_eof()
+        entries = self._entries
+        count = len(entries)
+        before = self._head
+        pieces: list[bytes] = []
+        size = 0
+        for at, entry in enumerate(entries, 1):
+            pieces.append(entry.data)
+            size += len(entry.data)
+            if size >= _PIECE_BYTES and at < count:
+                await self.write(before + b",".join(pieces) + b",")
+                before, size = b"", 0
+                pieces.clear()
+        return await super().write_eof(before + b",".join(pieces) + _LIST_END)
+
+
+def _list_head(view: View, revision: int, continue_token: str = "", remaining: int | None = None) -> bytes:
+    """How a plain list begins, up to its items."""
+    head = orjson.dumps(
+        {
+            "kind": view.resource.list_kind,
+            "apiVersion": view.resource.api_version,
+            "metadata": _list_metadata(revision, continue_token, remaining),
+        }
+    )
+    return head[:-1] + b',"items":['
+
+
+def _list_metadata(revision: int, continue_token: str, remaining: int | None) -> Object:
+    metadata: Object = {"resourceVersion": str(revision)}
+    if continue_token:
+        metadata["continue"] = continue_token
+        if remaining:
+            metadata["remainingItemCount"] = remaining
+    return metadata
+
+
+def _joined(head: bytes, entries: Sequence[Entry]) -> bytes:
+    return b"%s%s%s" % (head, b",".join([entry.data for entry in entries]), _LIST_END)
+
+
+async def listing(
+    view: View,
+    entries: Sequence[Entry | Object],
+    media: Media,
+    accept_encoding: str,
+    *,
+    revision: int,
+    continue_token: str = "",
+    remaining: int | None = None,
+    include: str = "Metadata",
+) -> web.StreamResponse:
+    """The answer to a list; large ones are gzipped where the client accepts it, else sent in pieces."""
+    if media == PLAIN and view.identity and "gzip" not in accept_encoding:
+        response = ListResponse(_list_head(view, revision, continue_token, remaining), entries)  # type: ignore[arg-type]
+        if (response.content_length or 0) > _PIECE_BYTES:
+            return response
+    body = list_body(
+        view,
+        entries,
+        media,
+        revision=revision,
+        continue_token=continue_token,
+        remaining=remaining,
+        include=include,
+    )
+    return await compressed(raw(body, 200, media.content_type), accept_encoding)
+
+
 def list_body(
     view: View,
     entries: Sequence[Entry | Object],
@@ -96,17 +186,9 @@ def list_body(
     include: str = "Metadata",
 ) -> bytes:
     """A list: for the plain representation a join of the objects' bytes."""
-    metadata: Object = {"resourceVersion": str(revision)}
-    if continue_token:
-        metadata["continue"] = continue_token
-        if remaining:
-            metadata["remainingItemCount"] = remaining
     if media == PLAIN and view.identity:
-        resource = view.resource
-        head = orjson.dumps(
-            {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
-        )
-        return b'%s,"items":[%s]}' % (head[:-1], b",".join([entry.data for entry in entries]))  # type: ignore[union-attr]
+        return _joined(_list_head(view, revision, continue_token, remaining), entries)  # type: ignore[arg-type]
+    metadata = _list_metadata(revision, continue_token, remaining)
     objects = [view.shown(entry) for entry in entries]
     body: Object
     if media.kind == "Table":
