@@ -208,7 +208,10 @@ def server_side_apply(
         kept = fieldset.union(stated, _METADATA)
         for entry in others:
             kept = fieldset.union(kept, fields_of(entry))
-        merged = prune(merged, schema, fields_of(last), kept)
+        pruned = prune(merged, schema, fields_of(last), kept)
+        if pruned is not merged:
+            # A list whose members all go is stated still where it is stated empty; nobody can own that.
+            merged = _without_reset(live, _without_empty_metadata(merge(pruned, applied, schema)), reset)
     changed, removed = _changes(live, merged, schema)
     conflicts = {
         identity(entry): overlap

@@ -131,7 +131,18 @@ def plain_scalar(text: str) -> Any:
     return text
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | float:
+    """A whole number; one that 64 bits cannot hold is a float, as it is in JSON."""
+    value = _whole(text)
+    if -(2**63) <= value < 2**64:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise YAMLError(f"yaml: unsupported value: {text[:40]}") from None
+
+
+def _whole(text: str) -> int:
     digits = text.replace("_", "").lower()
     sign = -1 if digits[0] == "-" else 1
     digits = digits.lstrip("+-")
@@ -149,7 +160,7 @@ def _float(text: str) -> Any:
     if value in (float("inf"), float("-inf")):
         raise YAMLError(f"yaml: unsupported value: {text}")
     # As JSON a whole float reads like an integer.
-    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+    return int(value) if value.is_integer() and -(2.0**63) <= value < 2.0**64 else value
 
 
 def documents(source: bytes | str) -> Iterator[tuple[Any, list[str]]]:

@@ -19,7 +19,7 @@ _POD: Object = {
             "args": ["serve", "--fast"],
             "env": [
                 {"name": "A", "value": "1"},
-                {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                {"name": "IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
             ],
             "ports": [{"name": "web", "containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}],
             "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 from hypothesis import given
@@ -102,3 +103,13 @@ plain = st.recursive(
 def test_what_is_dumped_as_json_style_yaml_comes_back(value: Any) -> None:
     text = yaml.safe_dump(value, default_flow_style=True, default_style='"', width=10**6)
     assert load(text) == value
+
+
+def test_numbers_that_64_bits_cannot_hold_are_floats() -> None:
+    text = "[9223372036854775808, -9223372036854775809, 18446744073709551616, 1e20, 0xfffffffffffffffffff]"
+    found, _ = load_one(text.encode())
+    assert found == [2**63, -(2.0**63), 2.0**64, 1e20, float(0xFFFFFFFFFFFFFFFFFFF)]
+    assert [type(value) for value in found] == [int, float, float, float, float]
+    assert orjson.dumps(found)
+    with pytest.raises(ValueError, match="unsupported value"):
+        load_one(b"1" * 400)

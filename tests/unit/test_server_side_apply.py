@@ -548,3 +548,11 @@ def test_set_algebra_agrees_with_sets_of_paths(left: Object, right: Object) -> N
     assert set(fieldset.paths(fieldset.intersection(left, right))) == a & b
     assert (left, right) == before
     assert fieldset.difference(left, {}) is left
+
+
+def test_a_list_that_is_stated_empty_after_its_members_stays_empty() -> None:
+    live = ssa(None, deployment(**containers({"name": "c", "env": [{"name": "A", "value": "1"}]})))
+    emptied = deployment(**containers({"name": "c", "env": []}))
+    once = ssa(live, emptied)
+    assert once["spec"]["template"]["spec"]["containers"] == [{"name": "c", "env": []}]
+    assert ssa(once, emptied, now=LATE) == once
