@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +101,10 @@ def _architecture() -> str:
 class Health:
     """/healthz, /livez and /readyz, with ?verbose, ?exclude and one path a check, as Kubernetes answers them."""
 
-    def __init__(self, checks: dict[str, Check], readiness: dict[str, Check]) -> None:
-        self._checks = {"livez": checks, "healthz": checks, "readyz": {**checks, **readiness}}
+    def __init__(self, checks: Mapping[str, Check], readiness: Mapping[str, Check]) -> None:
+        self._checks: dict[str, Mapping[str, Check]] = {
+            "livez": checks, "healthz": checks, "readyz": {**checks, **readiness},
+        }  # fmt: skip
 
     async def __call__(self, info: RequestInfo) -> web.Response:
         kind, _, single = info.path.strip("/").partition("/")
