@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 CRDS = resources.get("customresourcedefinitions", "apiextensions.k8s.io")
 # Events own nothing and are owned by nothing.
 _IGNORED = {("", "events"), ("events.k8s.io", "events")}
+_LIST = 5.0  # seconds that the first list of a resource is waited for
 _REDISCOVER = 30.0  # seconds between two looks at what resources there are
 
 
@@ -71,7 +72,9 @@ class GarbageCollector(Controller):
             informer = self.context.informer(resource, MetaView.of)
             self._seen[resource] = informer
             informer.add_handler(self._handler(resource))
-            await informer.synced()  # One after the other: sixty lists at once would hold up everyone else.
+            # One after the other: sixty lists at once would hold up everyone else. But no one holds up all others.
+            if not await informer.synced_within(_LIST):
+                log.warning("%s: cannot be listed yet", resource.qualified)
         # Owners that were looked up before their resource was watched: from now on the watch tells of them, but not
         # of those that went away in between.
         self._enqueue(self._graph.recheck())

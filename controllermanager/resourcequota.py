@@ -96,7 +96,7 @@ class ResourceQuotaController(Controller):
         used: Quantities = {}
         all_known = True
         for name in quotausage.custom_counts(set(plans.hard(quota))):
-            if name in known:
+            if name in known and await self._follow(known[name]).synced_within(_UNKNOWN):
                 used |= await self._usage(known[name], quota, namespace)
             else:
                 all_known = False

@@ -80,8 +80,17 @@ class Informer:
         return self._position
 
     async def synced(self) -> None:
-        """Waits for the first complete list."""
+        """Waits for the first complete list, or to learn that the resource is not served: there is nothing then."""
         await self._synced.wait()
+
+    async def synced_within(self, seconds: float) -> bool:
+        """Waits so long for `synced`: lists of custom resources may fail for as long as their converter does."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._synced.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def add_handler(self, handler: Handler) -> None:
         """What is in the store already is handed to it at once, as new."""
@@ -146,6 +155,9 @@ class Informer:
                 if error.code == 410:
                     log.info("%s: the watch is too old, listing again", self.resource.qualified)
                     self._position = 0
+                elif error.code == 404:
+                    log.info("%s: not served", self.resource.qualified)
+                    self._synced.set()
                 else:
                     log.warning("%s: %s", self.resource.qualified, error)
             except (ConnectionError, TimeoutError) as error:

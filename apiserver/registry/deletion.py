@@ -25,11 +25,13 @@ class Deletion:
     update: Object | None = None
 
 
-def garbage_finalizers(finalizers: list[str], propagation: str, collected: bool) -> list[str]:
-    """The finalizers after a deletion asks for a propagation policy ("" leaves what is there)."""
-    if not collected:
+def garbage_finalizers(finalizers: list[str], propagation: str, strategy: Strategy) -> list[str]:
+    """The finalizers after a deletion asks for a propagation policy ("": what is there, or the kind's own way)."""
+    if not strategy.garbage_collected:
         return finalizers
-    orphan = propagation == "Orphan" or (not propagation and ORPHAN in finalizers)
+    asked_before = ORPHAN in finalizers or FOREGROUND in finalizers
+    by_itself = ORPHAN in finalizers if asked_before else strategy.orphans
+    orphan = propagation == "Orphan" or (not propagation and by_itself)
     foreground = propagation == "Foreground" or (not propagation and FOREGROUND in finalizers and not orphan)
     result = [f for f in finalizers if f not in (ORPHAN, FOREGROUND)]
     if orphan:
@@ -43,7 +45,7 @@ def plan(obj: Object, strategy: Strategy, grace: int | None, propagation: str, n
     """Decide on deleting `obj` (not changed) at `now` with the asked grace period (None: the kind's own)."""
     metadata = obj["metadata"]
     finalizers = list(metadata.get("finalizers") or ())
-    wanted = garbage_finalizers(finalizers, propagation, strategy.garbage_collected)
+    wanted = garbage_finalizers(finalizers, propagation, strategy)
     changed: dict[str, Any] = {}
     if wanted != finalizers:
         changed["finalizers"] = wanted

@@ -280,6 +280,9 @@ class Registry:
         `matching` is the entry a deletecollection selected; only its uid is deleted. `admitted`: admission has decided
         on what led to this.
         """
+        warning = self.strategy.orphan_warning
+        if warning and not options.propagation and warning not in call.warnings:
+            call.warnings.append(warning)
         for _ in range(ATTEMPTS):
             entry = self.cacher.get(namespace, name)
             if entry is None:

@@ -92,7 +92,9 @@ TABLE: dict[tuple[str, str], Strategy] = {
         part_checks={"ephemeralcontainers": _ephemeral_containers, "resize": _resize},
     ),
     ("", "podtemplates"): Strategy(generation=True, intent=_whole("template"), returns_deleted=True),
-    ("", "replicationcontrollers"): Strategy(has_status=True, initial_status={"replicas": 0}, generation=True),
+    ("", "replicationcontrollers"): Strategy(
+        has_status=True, initial_status={"replicas": 0}, generation=True, orphans=True
+    ),
     ("", "resourcequotas"): Strategy(has_status=True, initial_status={}, returns_deleted=True),
     ("", "secrets"): Strategy(prepare_create=secrets.prepare_create, prepare_update=secrets.prepare_update),
     ("", "serviceaccounts"): Strategy(returns_deleted=True),
@@ -142,7 +144,8 @@ TABLE: dict[tuple[str, str], Strategy] = {
         has_status=True, initial_status={}, generation=True, prepare_create=workloads.prepare_cron_job
     ),
     ("batch", "jobs"): Strategy(
-        has_status=True, initial_status={}, generation=True, prepare_create=workloads.prepare_job
+        has_status=True, initial_status={}, generation=True, prepare_create=workloads.prepare_job, orphans=True,
+        orphan_warning=workloads.PODS_STAY,
     ),
     ("certificates.k8s.io", "certificatesigningrequests"): Strategy(
         has_status=True, initial_status={}, prepare_update=certificates.prepare_update,

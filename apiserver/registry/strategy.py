@@ -35,7 +35,8 @@ class Strategy:
     A created object's status is `initial_status`, or what the client sent where `created_status` (nodes).
     `generation` counts changes of what `intent` returns (the spec unless said otherwise). `grace` computes the grace
     period in seconds of a deletion, for kinds that are deleted gracefully. `lease` is the life in seconds of objects
-    that expire. `labels_by_status` allows metadata labels to change through the status subresource. `parts` are the
+    that expire. `orphans`: dependents stay unless the deletion says otherwise, and `orphan_warning` is told to who does
+    not say. `labels_by_status` allows metadata labels to change through the status subresource. `parts` are the
     other subresources that update a part of the object: functions (new, old, now) that undo all other changes;
     `part_checks` validate such updates (new, old) where the object's own validation does not fit.
     """
@@ -52,6 +53,8 @@ class Strategy:
     unconditional_update: bool = True
     returns_deleted: bool = False
     garbage_collected: bool = True
+    orphans: bool = False
+    orphan_warning: str = ""
     grace: Grace | None = None
     lease: int = 0
     labels_by_status: bool = True

@@ -8,6 +8,10 @@ Object = dict[str, Any]
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
+PODS_STAY = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+    "set propagationPolicy=Orphan to suppress this warning"
+)
 _LEGACY = {CONTROLLER_UID: "controller-uid", JOB_NAME: "job-name"}
 
 

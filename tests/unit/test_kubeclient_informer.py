@@ -72,6 +72,27 @@ async def follow(server: FakeServer, setup: Any = None) -> tuple[Informer, list[
     return informer, seen
 
 
+async def test_what_is_not_served_has_no_objects() -> None:
+    gone = errors.path_not_found()
+    server = FakeServer([gone, gone, ([pod("a", 3)], "5")], [])
+    informer = Informer(server, PODS, backoff=Backoff(0, 0))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(informer.run())
+    async with asyncio.timeout(5):
+        await informer.synced()
+        assert informer.store == {}
+        assert await informer.synced_within(0)
+        await server.done.wait()
+    assert set(informer.store) == {("ns", "a")}
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_list_that_fails_is_waited_for_no_longer_than_asked() -> None:
+    informer = Informer(FakeServer([], []), PODS)  # type: ignore[arg-type]
+    assert not await informer.synced_within(0.01)
+
+
 async def test_it_resumes_where_the_watch_broke_off() -> None:
     server = FakeServer(
         [errors.service_unavailable("starting"), ([pod("a", 3)], "5")],

@@ -126,12 +126,12 @@ class LifeCycle:
             seen = until(events, "MODIFIED", name=name, patched="true")
             assert seen["metadata"]["uid"] == first["metadata"]["uid"]
             until(events, "MODIFIED", name=name, patched="true", updated="true")
-            deleted = self.api.delete(self.at(name))
+            deleted = self.api.delete(f"{self.at(name)}?propagationPolicy=Background")
             assert deleted.code == 200, deleted.body
             assert self.api.get(self.at(name)).code == 404
             until(events, "DELETED", name=name)
         assert {o["metadata"]["name"] for o in self.list()} == {o["metadata"]["name"] for o in others}
-        fine(self.api.delete(self.path + self.query))
+        fine(self.api.delete(f"{self.path}{self.query}&propagationPolicy=Background"))
         assert self.list() == []
 
     def _change(self, name: str, first: Object, patch: Object) -> None:

@@ -118,6 +118,24 @@ def test_garbage_collector_orphans_if_delete_options_say_so_the_old_way(cluster:
     assert len(here.settled(here.pods)) == 2
 
 
+def test_garbage_collector_orphans_pods_of_rcs_and_jobs_by_default(cluster: Api, space: str) -> None:
+    """Should orphan pods created by rc if deleteOptions.OrphanDependents is nil; v1 Jobs leave theirs as well."""
+    here = Space(cluster, space)
+    here.rc("simpletest.rc", 2)
+    fine(cluster.delete(f"{here.rcs}/simpletest.rc", {}))
+    assert here.gone(here.rcs, "simpletest.rc")
+    jobs = f"/apis/batch/v1/namespaces/{space}/jobs"
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox"}]}
+    fine(cluster.post(jobs, {"metadata": {"name": "job"}, "spec": {"template": {"spec": pod}}}), 201)
+    eventually(lambda: len(here.items(here.pods)) == 3)
+    answer = cluster.delete(f"{jobs}/job")
+    assert "child pods are preserved by default when jobs are deleted" in answer.headers["Warning"]
+    assert here.gone(jobs, "job")
+    pods = here.settled(here.pods)
+    assert len(pods) == 3
+    assert all("ownerReferences" not in pod["metadata"] for pod in pods)
+
+
 def test_garbage_collector_delete_deployment_propagation_policy_background(cluster: Api, space: str) -> None:
     here = Space(cluster, space)
     here.deployment("simpletest.deployment")
@@ -273,6 +291,30 @@ def test_garbage_collector_custom_resources(cluster: Api, space: str) -> None:
     assert "ownerReferences" not in fine(cluster.get(f"{path}/kept"))["metadata"]
     fine(cluster.delete(f"{definitions}/{definition['metadata']['name']}"))
     eventually(lambda: cluster.get(path).code == 404)
+
+
+def test_garbage_collector_goes_on_when_definitions_come_and_go(cluster: Api, space: str) -> None:
+    """What is defined and gone again, before anyone could list it, holds up nothing."""
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    shape = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": shape}
+    for number in range(8):
+        names = {"plural": f"fleeting{number}s", "kind": f"Fleeting{number}"}
+        spec = {"group": f"{space}.example.com", "scope": "Cluster", "names": names, "versions": [version]}
+        name = f"fleeting{number}s.{space}.example.com"
+        fine(cluster.post(definitions, {"metadata": {"name": name}, "spec": spec}), 201)
+        cluster.delete(f"{definitions}/{name}")
+    names = {"plural": "lastings", "kind": "Lasting"}
+    spec = {"group": f"{space}.example.com", "scope": "Cluster", "names": names, "versions": [version]}
+    name = f"lastings.{space}.example.com"
+    fine(cluster.post(definitions, {"metadata": {"name": name}, "spec": spec}), 201)
+    path = f"/apis/{space}.example.com/v1/lastings"
+    eventually(lambda: cluster.get(path).code == 200)
+    canary = {"apiVersion": f"{space}.example.com/v1", "kind": "Lasting", "metadata": {"name": "canary"}}
+    fine(cluster.post(path, canary), 201)
+    cluster.delete(f"{path}/canary?propagationPolicy=Foreground")
+    eventually(lambda: cluster.get(f"{path}/canary").code == 404)
+    fine(cluster.delete(f"{definitions}/{name}"))
 
 
 def test_garbage_collector_cronjobs(cluster: Api, space: str) -> None:
