@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from apiclient import Api
+import pytest
+from apiclient import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api
 from lifecycle import LifeCycle, check_discovery, covers, fine
 
 Object = dict[str, Any]
@@ -121,3 +123,76 @@ def test_crud_operations_for_deviceclasses(api: Api) -> None:
     """CRUD operations for deviceclasses."""
     expression = {"cel": {"expression": 'device.driver == "dra.example.com"'}}
     LifeCycle(api, {"apiVersion": DRA, "kind": "DeviceClass", "spec": {"selectors": [expression]}}).run()
+
+
+# Every way to change an object
+
+STATUS_OF_CLAIM: Object = {
+    "allocation": {
+        "devices": {
+            "results": [{"driver": "dra.example.com", "pool": "pool", "device": "dev-1", "request": "gpu"}]
+        }
+    }
+}
+CHANGED: list[tuple[str, Object, Object | None]] = [
+    ("ResourceClaim", {"spec": _REQUESTS}, STATUS_OF_CLAIM),
+    ("ResourceClaimTemplate", {"spec": {"spec": _REQUESTS}}, None),
+    (
+        "ResourceSlice",
+        {
+            "spec": {
+                "driver": "dra.example.com",
+                "allNodes": True,
+                "pool": {"name": "pool", "generation": 1, "resourceSliceCount": 1},
+                "devices": [{"name": "dev-1"}],
+            }
+        },
+        None,
+    ),
+    ("DeviceClass", {"spec": {}}, None),
+]
+
+
+@pytest.mark.parametrize(("kind", "body", "status"), CHANGED, ids=[kind for kind, *_ in CHANGED])
+def test_every_kind_of_patch_gives_the_same(
+    api: Api, namespace: str, kind: str, body: Object, status: Object | None
+) -> None:
+    """CRUD operations: patches of four types, strict, each on a new object, with the object's own uid in them."""
+    life = LifeCycle(api, {"apiVersion": DRA, "kind": kind, **body}, namespace)
+    name = f"patched-{kind.lower()}-{namespace}"
+    types: list[tuple[str, str]] = [
+        (STRATEGIC, ""),
+        (MERGE, ""),
+        (APPLY, "&fieldManager=test-apply&force=true"),
+        (JSON_PATCH, ""),
+    ]
+    for content, query in types:
+        made = life.make(name)
+        identity = {"name": name, "uid": made["metadata"]["uid"]}
+        if life.namespace:
+            identity["namespace"] = namespace
+        head = {"apiVersion": DRA, "kind": kind}
+        patch: Any = {**head, "metadata": {**identity, "labels": {"apiserver-test": "patched"}}}
+        if content == JSON_PATCH:
+            patch = [{"op": "add", "path": "/metadata/labels/apiserver-test", "value": "patched"}]
+        changed = fine(
+            api.patch(f"{life.at(name)}?fieldValidation=Strict{query}", json.dumps(patch), content)
+        )
+        assert changed["metadata"]["labels"]["apiserver-test"] == "patched"
+        assert changed["metadata"]["uid"] == made["metadata"]["uid"]
+        assert {**changed, "metadata": 0} == {**made, "metadata": 0}
+        if status is not None:
+            patch = {**head, "metadata": identity, "status": status}
+            if content == JSON_PATCH:
+                patch = [{"op": "add", "path": "/status", "value": status}]
+            at = f"{life.at(name, 'status')}?fieldValidation=Strict{query}"
+            told = fine(api.patch(at, json.dumps(patch), content))
+            assert covers(told["status"], status)
+            assert told["spec"] == changed["spec"]
+        # Another object's uid in a patch is a conflict.
+        if content != JSON_PATCH:
+            patch["metadata"] = {**identity, "uid": "somebody-else"}
+            refused = api.patch(f"{life.at(name)}?fieldValidation=Strict{query}", json.dumps(patch), content)
+            assert refused.code == 409, refused.body
+        fine(api.delete(life.at(name)))
+        assert api.get(life.at(name)).code == 404
