@@ -13,13 +13,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from apimachinery import errors, meta, patch, resources
 from apimachinery.errors import StatusError
 from apimachinery.resources import Resource
 from apiserver.admission import webhook_review, webhook_rules
 from apiserver.admission.plugin import NAMESPACES, Plugin, Step
 from apiserver.admission.webhook_rules import EXEMPT, foreign
-from apiserver.audit.annotations import annotate
+from apiserver.audit.annotations import annotate, annotating
 from apiserver.request import AdmissionRequest, Reader
 from apiserver.webhookclient import CallFailed, WebhookClient
 
@@ -40,11 +42,17 @@ Convert = Callable[[Object, Resource], Awaitable[Object]]
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """One webhook of a configuration, and the resource version a request was matched in."""
+    """One webhook of a configuration, the resource version a request was matched in, and its place among all."""
 
     name: str
     spec: Object
     resource: Resource
+    configuration: str
+    place: int
+
+    def in_round(self, number: int) -> str:
+        """How audit annotations name a call; the second round is that of reinvocations."""
+        return f"round_{number}_index_{self.place}"
 
 
 class _Webhooks(Plugin):
@@ -72,11 +80,14 @@ class _Webhooks(Plugin):
         if (resource.group, resource.plural) in EXEMPT:
             return []
         found: list[Hook] = []
+        place = 0
         for configuration in self._reader.list(self.configurations):
             for spec in configuration.get("webhooks") or ():
                 matched = self._matched(spec, request)
                 if matched is not None:
-                    found.append(Hook(str(spec.get("name")), spec, matched))
+                    owner = configuration["metadata"]["name"]
+                    found.append(Hook(str(spec.get("name")), spec, matched, owner, place))
+                place += 1
         return found
 
     def _matched(self, spec: Object, request: AdmissionRequest) -> Resource | None:
@@ -121,7 +132,7 @@ class _Webhooks(Plugin):
         return webhook_rules.selects(selector, labels)
 
     async def _ask(
-        self, hook: Hook, request: AdmissionRequest, *, mutating: bool
+        self, hook: Hook, request: AdmissionRequest, *, mutating: bool, turn: int = 0
     ) -> webhook_review.Verdict | None:
         """The verdict of a webhook; None where it has no say. Raises StatusError where it fails and may not."""
         spec = hook.spec
@@ -142,6 +153,8 @@ class _Webhooks(Plugin):
         except (CallFailed, webhook_review.BadAnswer, ValueError) as error:
             if spec.get("failurePolicy") == "Ignore":
                 logger.warning('failed calling webhook "%s", failing open: %s', hook.name, error)
+                kind = "mutating" if mutating else "validating"
+                annotate(f"failed-open.{kind}.webhook.admission.k8s.io/{hook.in_round(turn)}", hook.name)
                 return None
             what = "failed to call webhook: " if isinstance(error, CallFailed) else ""
             raise errors.internal(f'failed calling webhook "{hook.name}": {what}{error}') from None
@@ -193,27 +206,36 @@ class MutatingAdmissionWebhook(_Webhooks):
         seen: dict[int, Object] = {}
         last = -1
         for index, hook in enumerate(hooks):
-            if await self._change_by(hook, request):
+            if await self._change_by(hook, request, 0):
                 last = index
             seen[index] = copy.deepcopy(request.object or {})
         for index, hook in enumerate(hooks):
             again = hook.spec.get("reinvocationPolicy") == "IfNeeded"
             if again and index < last and seen[index] != request.object and self._matched(hook.spec, request):
-                await self._change_by(hook, request)
+                await self._change_by(hook, request, 1)
 
-    async def _change_by(self, hook: Hook, request: AdmissionRequest) -> bool:
+    async def _change_by(self, hook: Hook, request: AdmissionRequest, turn: int) -> bool:
         """Call one webhook and apply its patch; says whether that changed anything."""
-        verdict = await self._ask(hook, request, mutating=True)
+        verdict = await self._ask(hook, request, mutating=True, turn=turn)
+        if verdict is None:
+            return False
+        changed = bool(verdict.patch) and await self._patched(hook, request, verdict.patch or [])
+        if annotating():
+            said = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
+            annotate(f"mutation.webhook.admission.k8s.io/{hook.in_round(turn)}", orjson.dumps(said).decode())
+        return changed
+
+    async def _patched(self, hook: Hook, request: AdmissionRequest, operations: list[Any]) -> bool:
         obj = request.object
-        if verdict is None or not verdict.patch or obj is None:
+        if obj is None:
             return False
         before = copy.deepcopy(obj)
         try:
             if not foreign(hook.resource, request):
-                after = patch.json_patch(obj, verdict.patch)
+                after = patch.json_patch(obj, operations)
             else:
                 there = await self._convert(copy.deepcopy(obj), hook.resource)
-                after = await self._convert(patch.json_patch(there, verdict.patch), request.resource)
+                after = await self._convert(patch.json_patch(there, operations), request.resource)
         except StatusError as error:
             raise errors.internal(error.message) from None
         if not isinstance(after, dict) or not isinstance(after.get("metadata"), dict):

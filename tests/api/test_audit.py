@@ -14,7 +14,7 @@ import pytest
 import yaml
 from apiclient import APPLY, Api
 from servers import ROOT, Server, serving
-from webhookserver import WebhookServer
+from webhookserver import WebhookServer, allow, patching
 
 Object = dict[str, Any]
 
@@ -279,6 +279,46 @@ def test_webhooks_annotate_events(audited: tuple[Api, Log], tmp_path: Path) -> N
         assert event["annotations"]["annotate.example.com/why"] == "because"
     finally:
         api.delete(f"{path}/annotate")
+        hooks.close()
+
+
+def test_events_say_what_mutating_webhooks_did(audited: tuple[Api, Log], tmp_path: Path) -> None:
+    api, log = audited
+    hooks = WebhookServer(tmp_path)
+    adds = [{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]
+    rules = [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}]
+    path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+    gone = {"url": "https://127.0.0.1:1/gone", "caBundle": hooks.bundle}
+    configs = {
+        "changes": (hooks.on("/change", patching(*adds)), "Fail"),
+        "looks": (hooks.on("/look", allow), "Fail"),
+        "sleeps": (gone, "Ignore"),
+    }
+    try:
+        for name, (config, policy) in configs.items():
+            webhook = {
+                "name": f"{name}.example.com",
+                "clientConfig": config,
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+                "failurePolicy": policy,
+                "rules": rules,
+            }
+            assert api.post(path, {"metadata": {"name": name}, "webhooks": [webhook]}).code == 201
+        made = api.post("/api/v1/namespaces/half/secrets", {"metadata": {"name": "changed"}})
+        assert made.code == 201, made.body
+        (event,) = log.of(made.headers["Audit-Id"], 1)
+        said = event["annotations"]
+        prefix = "mutation.webhook.admission.k8s.io/round_0_index_"
+        assert [json.loads(said[f"{prefix}{i}"]) for i in (0, 1)] == [
+            {"configuration": "changes", "webhook": "changes.example.com", "mutated": True},
+            {"configuration": "looks", "webhook": "looks.example.com", "mutated": False},
+        ]
+        failed = "failed-open.mutating.webhook.admission.k8s.io/round_0_index_2"
+        assert said[failed] == "sleeps.example.com"
+    finally:
+        for name in configs:
+            api.delete(f"{path}/{name}")
         hooks.close()
 
 
