@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,70 +12,16 @@ from typing import Any
 import pytest
 import yaml
 from apiclient import APPLY, Api
-from servers import ROOT, Server, serving
-from webhookserver import WebhookServer, allow, patching
+from auditlog import Log, auditing
+from servers import ROOT, Server
 
 Object = dict[str, Any]
-
-RULES: list[Object] = [
-    {"level": "None", "nonResourceURLs": ["/readyz*", "/livez"]},
-    {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets"]}]},
-    {
-        "level": "RequestResponse",
-        "omitManagedFields": True,
-        "namespaces": ["whole"],
-        "resources": [{"group": "", "resources": ["configmaps"]}],
-    },
-    {
-        "level": "Request",
-        "omitStages": ["ResponseStarted"],
-        "resources": [{"group": "", "resources": ["configmaps"]}],
-    },
-    {"level": "None", "verbs": ["list"], "resources": [{"group": "", "resources": ["nodes"]}]},
-    {"level": "Metadata"},
-]
-
-
-class Log:
-    """The events of a server, read again until what is looked for is there."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def events(self) -> list[Object]:
-        # The last line may not be whole yet.
-        return [json.loads(line) for line in self.path.read_text().split("\n")[:-1]]
-
-    def of(self, audit_id: str, count: int) -> list[Object]:
-        """All events of a request, once there are so many."""
-        give_up = time.monotonic() + 20
-        while True:
-            found = [event for event in self.events() if event["auditID"] == audit_id]
-            if len(found) >= count or time.monotonic() > give_up:
-                assert len(found) == count, found
-                return found
-            time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, Log]]:
-    directory = tmp_path_factory.mktemp("audit")
-    policy = directory / "policy.yaml"
-    document = {
-        "apiVersion": "audit.k8s.io/v1",
-        "kind": "Policy",
-        "omitStages": ["RequestReceived"],
-        "rules": RULES,
-    }
-    policy.write_text(yaml.safe_dump(document))
-    path = directory / "logs" / "audit.log"
-    flags = ("--audit-policy-file", str(policy), "--audit-log-path", str(path), "--storage", "memory")
-    with serving(directory / "server", *flags) as server:
-        api = server.client()
-        for name in ("whole", "half"):
-            assert api.post("/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
-        yield api, Log(path)
-        api.close()
+    with auditing(tmp_path_factory.mktemp("audit")) as made:
+        yield made
 
 
 def config_map(name: str) -> Object:
@@ -254,130 +199,6 @@ def test_where_requests_come_from(audited: tuple[Api, Log]) -> None:
     (event,) = log.of(seen.headers["Audit-Id"], 1)
     assert event["sourceIPs"] == ["10.1.2.3", "10.1.2.4", "10.1.2.5", "127.0.0.1"]
     assert "objectRef" not in event
-
-
-def test_webhooks_annotate_events(audited: tuple[Api, Log], tmp_path: Path) -> None:
-    api, log = audited
-    hooks = WebhookServer(tmp_path)
-    annotations = {"why": "because"}
-    config = hooks.on("/annotate", lambda request: {"allowed": True, "auditAnnotations": annotations})
-    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
-    webhook = {
-        "name": "annotate.example.com",
-        "clientConfig": config,
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-        "rules": [
-            {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}
-        ],
-    }
-    try:
-        assert api.post(path, {"metadata": {"name": "annotate"}, "webhooks": [webhook]}).code == 201
-        made = api.post("/api/v1/namespaces/half/secrets", {"metadata": {"name": "annotated"}})
-        assert made.code == 201, made.body
-        (event,) = log.of(made.headers["Audit-Id"], 1)
-        assert event["annotations"]["annotate.example.com/why"] == "because"
-    finally:
-        api.delete(f"{path}/annotate")
-        hooks.close()
-
-
-def test_events_say_what_mutating_webhooks_did(audited: tuple[Api, Log], tmp_path: Path) -> None:
-    api, log = audited
-    hooks = WebhookServer(tmp_path)
-    adds = [{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]
-    rules = [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}]
-    path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-    gone = {"url": "https://127.0.0.1:1/gone", "caBundle": hooks.bundle}
-    configs = {
-        "changes": (hooks.on("/change", patching(*adds)), "Fail"),
-        "looks": (hooks.on("/look", allow), "Fail"),
-        "sleeps": (gone, "Ignore"),
-    }
-    try:
-        for name, (config, policy) in configs.items():
-            webhook = {
-                "name": f"{name}.example.com",
-                "clientConfig": config,
-                "sideEffects": "None",
-                "admissionReviewVersions": ["v1"],
-                "failurePolicy": policy,
-                "rules": rules,
-            }
-            assert api.post(path, {"metadata": {"name": name}, "webhooks": [webhook]}).code == 201
-        made = api.post("/api/v1/namespaces/half/secrets", {"metadata": {"name": "changed"}})
-        assert made.code == 201, made.body
-        (event,) = log.of(made.headers["Audit-Id"], 1)
-        said = event["annotations"]
-        prefix = "mutation.webhook.admission.k8s.io/round_0_index_"
-        assert [json.loads(said[f"{prefix}{i}"]) for i in (0, 1)] == [
-            {"configuration": "changes", "webhook": "changes.example.com", "mutated": True},
-            {"configuration": "looks", "webhook": "looks.example.com", "mutated": False},
-        ]
-        failed = "failed-open.mutating.webhook.admission.k8s.io/round_0_index_2"
-        assert said[failed] == "sleeps.example.com"
-    finally:
-        for name in configs:
-            api.delete(f"{path}/{name}")
-        hooks.close()
-
-
-def test_pod_security_annotates_events(audited: tuple[Api, Log]) -> None:
-    api, log = audited
-    prefix = "pod-security.kubernetes.io/"
-    labels = {f"{prefix}enforce": "baseline", f"{prefix}audit": "restricted"}
-    assert api.post("/api/v1/namespaces", {"metadata": {"name": "secure", "labels": labels}}).code == 201
-    account = {"metadata": {"name": "default"}}
-    assert api.post("/api/v1/namespaces/secure/serviceaccounts", account).code == 201
-    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-    made = api.post("/api/v1/namespaces/secure/pods", pod)
-    assert made.code == 201, made.body
-    (event,) = log.of(made.headers["Audit-Id"], 1)
-    assert event["annotations"][f"{prefix}enforce-policy"] == "baseline:latest"
-    violations = event["annotations"][f"{prefix}audit-violations"]
-    assert violations.startswith(
-        'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
-    )
-
-
-def test_policies_annotate_events(audited: tuple[Api, Log]) -> None:
-    api, log = audited
-    base = "/apis/admissionregistration.k8s.io/v1"
-    policies, bindings = f"{base}/validatingadmissionpolicies", f"{base}/validatingadmissionpolicybindings"
-    rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}
-    spec = {
-        "matchConstraints": {"resourceRules": [rule]},
-        "validations": [
-            {"expression": "true"},
-            {"expression": "object.metadata.name == 'right'", "message": "no"},
-        ],
-        "auditAnnotations": [
-            {"key": "named", "valueExpression": "'it is ' + object.metadata.name"},
-            {"key": "never", "valueExpression": "null"},
-        ],
-    }
-    try:
-        assert api.post(policies, {"metadata": {"name": "say"}, "spec": spec}).code == 201
-        binding = {"policyName": "say", "validationActions": ["Audit"]}
-        assert api.post(bindings, {"metadata": {"name": "it"}, "spec": binding}).code == 201
-        made = api.post("/api/v1/namespaces/half/secrets", {"metadata": {"name": "wrong"}})
-        assert made.code == 201, made.body
-        (event,) = log.of(made.headers["Audit-Id"], 1)
-        annotations = event["annotations"]
-        assert annotations["say/named"] == "it is wrong"
-        assert "say/never" not in annotations
-        assert json.loads(annotations["validation.policy.admission.k8s.io/validation_failure"]) == [
-            {
-                "message": "no",
-                "policy": "say",
-                "binding": "it",
-                "expressionIndex": 1,
-                "validationActions": ["Audit"],
-            }
-        ]
-    finally:
-        api.delete(f"{bindings}/it")
-        api.delete(f"{policies}/say")
 
 
 def test_a_clean_stop_loses_nothing_and_ends_watches(tmp_path: Path) -> None:
