@@ -16,7 +16,7 @@ from apimachinery import quantity, resources
 from apimachinery.errors import StatusError
 from kubeclient.client import Client
 from kubeclient.events import EventRecorder
-from kubeletd import admission, network, nodestatus, podview
+from kubeletd import admission, network, nodestatus, podview, shutdown, shutdown_plan
 from kubeletd.eviction import EvictionSettings, Pressures
 from kubeletd.eviction import refusal as refusal_under_pressure
 from kubeletd.eviction_plan import Eviction
@@ -110,6 +110,7 @@ class NodeAgent:
         self._found: dict[str, list[ContainerState]] = {}
         self._engine: EngineInfo | None = None
         self._engine_down = False
+        self._shutting_down = False
         self._images: Sequence[Image] = ()
         self._server: Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -227,6 +228,8 @@ class NodeAgent:
     def _findings(self) -> NodeFindings:
         assert self._engine is not None
         trouble = _ENGINE_DOWN if self._engine_down else "" if self.addresses.cidr else _NO_CIDR
+        if self._shutting_down:
+            trouble = shutdown_plan.NOT_READY
         endpoint = ""
         if self._server is not None and self.options.server is not None:
             endpoint = f"{self.options.server.address}:{self._server.port}"
@@ -278,6 +281,12 @@ class NodeAgent:
                     group.create_task(self._pressures.run())
         finally:
             await self._close()
+
+    async def shut_down(self, periods: Sequence[shutdown_plan.Period]) -> None:
+        """Ends all pods: the machine is about to go. The agent goes on until it is cancelled."""
+        self._shutting_down = True
+        self.keeper.changed()
+        await shutdown.end_pods(lambda: self._workers, periods, self.writer)
 
     async def _close(self) -> None:
         self._pods.unsubscribe(self.node_name)
@@ -444,8 +453,11 @@ class NodeAgent:
         worker = PodWorker(pod, self.parts, self._pod_over, state)
         known = bool(found) or bool(pod_status.get("startTime"))
         if not known and not state.stopping:
-            refused = refusal_under_pressure(pod, self._pressures.conditions) or admission.refusal(
-                pod, self._node_as_it_is(), self._other_pods(uid)
+            refused = shutdown_plan.REFUSAL if self._shutting_down else None
+            refused = (
+                refused
+                or refusal_under_pressure(pod, self._pressures.conditions)
+                or admission.refusal(pod, self._node_as_it_is(), self._other_pods(uid))
             )
             if refused is not None:
                 self.record(pod, "", "Warning", *refused)

@@ -76,6 +76,15 @@ class Options(ComponentConfig):
     eviction_pressure_transition_period: float = Field(
         300.0, ge=0, description="seconds that a condition of the node stays after the shortage"
     )
+    shutdown_grace_period: float = Field(
+        0.0,
+        ge=0,
+        description="seconds that pods get when the agent is told by SIGTERM that the node shuts down; 0: the pods "
+        "run on, and the next agent takes them up",
+    )
+    shutdown_grace_period_critical_pods: float = Field(
+        0.0, ge=0, description="the part of it that is kept for critical pods, which end last"
+    )
     image_gc_high_threshold: int = Field(
         85,
         ge=0,
@@ -118,6 +127,10 @@ class Options(ComponentConfig):
             self.eviction_soft_grace_period,
             self.eviction_minimum_reclaim,
         )
+        if self.shutdown_grace_period_critical_pods > self.shutdown_grace_period:
+            raise ValueError(
+                "shutdown_grace_period_critical_pods must not be longer than shutdown_grace_period"
+            )
         if self.image_gc_low_threshold > self.image_gc_high_threshold:
             raise ValueError("image_gc_low_threshold must not be above image_gc_high_threshold")
         return self

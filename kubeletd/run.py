@@ -16,7 +16,7 @@ from apimachinery import resources
 from kubeclient.client import Client
 from kubeclient.config import Config, ConfigError
 from kubeclient.informer import Informer
-from kubeletd import translate
+from kubeletd import shutdown_plan, translate
 from kubeletd.agent import AgentOptions, NodeAgent
 from kubeletd.eviction import EvictionSettings
 from kubeletd.eviction_plan import thresholds
@@ -203,8 +203,23 @@ async def _run(options: Options, config: Config) -> None:
                 for task in tasks:
                     task.cancel()
 
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop)
+            periods = shutdown_plan.periods(
+                options.shutdown_grace_period, options.shutdown_grace_period_critical_pods
+            )
+
+            async def shut_down() -> None:
+                loop.add_signal_handler(signal.SIGTERM, stop)  # the second one does not wait
+                await asyncio.gather(*(agent.shut_down(periods) for agent in agents))
+                stop()
+
+            def terminate() -> None:
+                if periods:
+                    tasks.append(group.create_task(shut_down()))
+                else:
+                    stop()
+
+            loop.add_signal_handler(signal.SIGTERM, terminate)
+            loop.add_signal_handler(signal.SIGINT, stop)
 
 
 def run(options: Options) -> int:

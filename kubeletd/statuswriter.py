@@ -47,9 +47,11 @@ class StatusWriter:
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._dirty: dict[str, asyncio.Event] = {}
+        self.noticed = asyncio.Event()  # set whenever a pod's status may have changed
 
     def mark(self, uid: str) -> None:
         """The pod's status may have changed."""
+        self.noticed.set()
         dirty = self._dirty.get(uid)
         if dirty is None:
             dirty = self._dirty[uid] = asyncio.Event()
