@@ -106,12 +106,18 @@ TABLE: dict[tuple[str, str], Strategy] = {
         prepare_create=services.prepare_create,
         prepare_update=services.prepare_update,
     ),
-    (_ADMISSION, "mutatingadmissionpolicies"): Strategy(generation=True),
-    (_ADMISSION, "mutatingadmissionpolicybindings"): Strategy(generation=True),
-    (_ADMISSION, "mutatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
-    (_ADMISSION, "validatingadmissionpolicies"): Strategy(has_status=True, generation=True),
-    (_ADMISSION, "validatingadmissionpolicybindings"): Strategy(generation=True),
-    (_ADMISSION, "validatingwebhookconfigurations"): Strategy(generation=True, intent=_whole("webhooks")),
+    (_ADMISSION, "mutatingadmissionpolicies"): Strategy(generation=True, unconditional_update=False),
+    (_ADMISSION, "mutatingadmissionpolicybindings"): Strategy(generation=True, unconditional_update=False),
+    (_ADMISSION, "mutatingwebhookconfigurations"): Strategy(
+        generation=True, intent=_whole("webhooks"), unconditional_update=False
+    ),
+    (_ADMISSION, "validatingadmissionpolicies"): Strategy(
+        has_status=True, generation=True, unconditional_update=False
+    ),
+    (_ADMISSION, "validatingadmissionpolicybindings"): Strategy(generation=True, unconditional_update=False),
+    (_ADMISSION, "validatingwebhookconfigurations"): Strategy(
+        generation=True, intent=_whole("webhooks"), unconditional_update=False
+    ),
     ("apiextensions.k8s.io", "customresourcedefinitions"): Strategy(
         has_status=True,
         prepare_create=definitions.prepare_create,
@@ -173,6 +179,7 @@ TABLE: dict[tuple[str, str], Strategy] = {
         has_status=True,
         initial_status={"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0},
         generation=True,
+        unconditional_update=False,
     ),
     (_RBAC, "clusterrolebindings"): Strategy(create_on_update=True),
     (_RBAC, "clusterroles"): Strategy(create_on_update=True),
@@ -182,5 +189,12 @@ TABLE: dict[tuple[str, str], Strategy] = {
     (_DRA, "resourceclaims"): Strategy(has_status=True, initial_status={}),
     (_DRA, "resourceclaimtemplates"): Strategy(),
     (_DRA, "resourceslices"): Strategy(generation=True),
-    ("storage.k8s.io", "volumeattachments"): Strategy(has_status=True, initial_status={"attached": False}),
+    ("scheduling.k8s.io", "priorityclasses"): Strategy(generation=True, intent=lambda obj: None),
+    ("node.k8s.io", "runtimeclasses"): Strategy(create_on_update=True, unconditional_update=False),
+    ("storage.k8s.io", "csidrivers"): Strategy(generation=True, unconditional_update=False),
+    ("storage.k8s.io", "csinodes"): Strategy(unconditional_update=False),
+    ("storage.k8s.io", "csistoragecapacities"): Strategy(unconditional_update=False),
+    ("storage.k8s.io", "volumeattachments"): Strategy(
+        has_status=True, initial_status={"attached": False}, unconditional_update=False
+    ),
 }  # fmt: skip
