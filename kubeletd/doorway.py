@@ -26,6 +26,7 @@ class Doorway:
         self._listener: asyncio.Server | None = None
         self._server: asyncio.Task[Server] | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._closing = False
         self.port = options.port
 
     async def open(self) -> None:
@@ -35,6 +36,14 @@ class Doorway:
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._carry(reader, writer)
+        except asyncio.CancelledError:
+            # asyncio's streams would log that we end what they began.
+            if not self._closing:
+                raise
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
@@ -61,6 +70,7 @@ class Doorway:
         return await serve(self._view, replace(self._options, address="127.0.0.1", port=0))
 
     async def close(self, grace_seconds: float) -> None:
+        self._closing = True
         if self._listener is not None:
             self._listener.close()
         if self._server is not None:
