@@ -96,12 +96,11 @@ class Pods:
         text: str = answer.data.decode()
         return text
 
-    def exec(self, name: str, script: str, container: str = "") -> str:
+    def exec(self, name: str, script: str, container: str = "main") -> str:
         """What a script says in a running container."""
-        query = {"container": container} if container else {}
         said: str = stream(
             self.core.connect_get_namespaced_pod_exec, name, self.namespace, command=["sh", "-c", script],
-            stdout=True, stderr=True, stdin=False, tty=False, **query,
+            stdout=True, stderr=True, stdin=False, tty=False, container=container,
         )  # fmt: skip
         return said
 

@@ -12,16 +12,11 @@ from podset import Pods, condition, entry, shell
 
 pytestmark = pytest.mark.e2e
 Object = dict[str, Any]
-V1 = {
-    "quota": "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
-    "shares": "/sys/fs/cgroup/cpu/cpu.shares",
-    "memory": "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-}
-V2 = {
-    "quota": "/sys/fs/cgroup/cpu.max",
-    "shares": "/sys/fs/cgroup/cpu.weight",
-    "memory": "/sys/fs/cgroup/memory.max",
-}
+# What a container sees of its control groups: in version 2 one tree for all.
+GROUPS = (
+    "cd /sys/fs/cgroup; if [ -e cgroup.controllers ]; then echo v2; cat cpu.max cpu.weight memory.max; "
+    "else echo v1; cat cpu/cpu.cfs_quota_us cpu/cpu.shares memory/memory.limit_in_bytes; fi"
+)
 IDLE = "sleep 1d"
 
 
@@ -74,25 +69,19 @@ def settled(pods: Pods, name: str, wanted: list[Object]) -> Object:
 
 def check_groups(pods: Pods, name: str, container: str, given: Object) -> None:
     """The control groups that a container sees are as Kubernetes sets them for its resources."""
-    version = (
-        V2 if pods.exec(name, "ls /sys/fs/cgroup/cgroup.controllers || true", container)[:1] == "/" else V1
-    )
-
-    def read(what: str) -> str:
-        return pods.exec(name, f"head -n 1 {version[what]}", container).strip()
-
+    version, quota_seen, shares_seen, memory_seen = pods.exec(name, GROUPS, container).split("\n")[:4]
     requests, limits = given.get("requests", {}), given.get("limits", {})
     limit = milli(limits["cpu"]) if "cpu" in limits else 0
     quota = max(1000, limit * 100) if limit else -1
     asked = milli(requests.get("cpu", "0m")) or limit
     shares = max(2, asked * 1024 // 1000)
-    if version is V2:
-        assert read("quota") == f"{quota if quota > 0 else 'max'} 100000"
-        assert read("shares") == str(1 + (shares - 2) * 9999 // 262142)
+    if version == "v2":
+        assert quota_seen == f"{quota if quota > 0 else 'max'} 100000"
+        assert shares_seen == str(1 + (shares - 2) * 9999 // 262142)
     else:
-        assert read("quota") == str(quota) and read("shares") == str(shares)
+        assert (quota_seen, shares_seen) == (str(quota), str(shares))
     if "memory" in limits:
-        assert read("memory") == str(mi(limits["memory"]))
+        assert memory_seen == str(mi(limits["memory"]))
 
 
 def without_restarts(pod: Object) -> bool:
