@@ -16,7 +16,6 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from apiserver.storage.interface import (
@@ -35,6 +34,7 @@ from apiserver.storage.interface import (
 from apiserver.storage.leases import LeaseTable
 from apiserver.storage.publication import Publication
 from apiserver.storage.versions import SHIFT, Row, Version, VersionTable, connect
+from apiserver.storage.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +111,8 @@ class SqliteStore:
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._writing = ThreadPoolExecutor(1, "sqlite-write")
-        self._reading = self._writing if self._in_memory else ThreadPoolExecutor(1, "sqlite-read")
+        self._writing = Worker(self._loop, "sqlite-write")
+        self._reading = self._writing if self._in_memory else Worker(self._loop, "sqlite-read")
         try:
             self._adopt(await self._call(self._writing, self._open_file))
         except OSError as error:
@@ -178,18 +178,19 @@ class SqliteStore:
         self._release()
 
     def _release(self) -> None:
-        self._reading.shutdown()
+        if self._reading is not self._writing:
+            self._reading.shutdown()
         self._writing.shutdown()
         if self._lock_file >= 0:
             os.close(self._lock_file)
             self._lock_file = -1
 
-    async def _call(self, executor: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
+    async def _call(self, worker: Worker, function: Callable[..., T], *arguments: object) -> T:
         """Run a blocking function of the table; in memory nothing blocks, so no thread is asked."""
         try:
             if self._in_memory and self._open:
                 return function(*arguments)
-            return await self._loop.run_in_executor(executor, function, *arguments)
+            return await worker.call(function, *arguments)
         except sqlite3.Error as error:
             raise StorageError(f"{self._path}: {error}") from error
 
@@ -304,8 +305,9 @@ class SqliteStore:
             else:
                 self._flushed(group, rows, None)
         else:
-            writing = self._loop.run_in_executor(self._writing, self._writer.insert, rows)
-            writing.add_done_callback(lambda done: self._flushed(group, rows, done.exception()))
+            self._writing.submit(
+                lambda _, error: self._flushed(group, rows, error), self._writer.insert, rows
+            )
 
     def _flushed(self, group: Sequence[_Pending], rows: Sequence[Row], error: BaseException | None) -> None:
         if error is not None:
