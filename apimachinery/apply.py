@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from apimachinery import errors, fieldset, ownedfields
-from apimachinery.apply_merge import merge, prune, violations
+from apimachinery.apply_merge import merge, violations
+from apimachinery.apply_versions import Seen, Steps, alike, changes_for, pruned, see
 from apimachinery.fieldset import FieldSet
 from apimachinery.managedfields import (
     APPLY,
@@ -31,7 +32,7 @@ from apimachinery.managedfields import (
 )
 from apimachinery.schema import Schema
 
-__all__ = ["manager_name", "server_side_apply", "track"]
+__all__ = ["applying", "manager_name", "server_side_apply", "track", "tracking"]
 
 Object = dict[str, Any]
 
@@ -58,8 +59,6 @@ _UNOWNED: FieldSet = {
     },
 }
 _SERVER_METADATA = frozenset(key[2:] for key in _UNOWNED["f:metadata"])
-#: No apply takes the metadata itself away, whoever owns what is in it.
-_METADATA: FieldSet = {"f:metadata": {}}
 _STATUS: FieldSet = {"f:status": {}}
 _SPEC: FieldSet = {"f:spec": {}}
 
@@ -99,7 +98,12 @@ def _changes(live: Object, new: Object, schema: Schema) -> tuple[FieldSet, Field
     return ownedfields.changes(before, after, schema)
 
 
-def track(
+def track(live: Object | None, new: Object, *, schema: Schema, **write: Any) -> None:
+    """As `tracking`, where objects are alike in all versions."""
+    alike(tracking(live, new, schema=schema, **write), schema)
+
+
+def tracking(
     live: Object | None,
     new: Object,
     *,
@@ -109,7 +113,7 @@ def track(
     now: str,
     subresource: str = "",
     reset: FieldSet | None = None,
-) -> None:
+) -> Steps[None]:
     """Bring `new["metadata"]["managedFields"]` up to date for a create, update or patch by `manager`.
 
     `live` is None for a create. `new` may hold managedFields of the client's: valid ones replace the live ones
@@ -137,20 +141,28 @@ def track(
     if reset:
         changed, removed = fieldset.exclude(changed, reset), fieldset.exclude(removed, reset)
     if changed or removed:
-        entries = _updated(
-            entries, changed, removed, identity(manager, UPDATE, api_version, subresource), now
-        )
+        seen: Seen = {api_version: (changed, removed)}
+        if live is not None:
+
+            def compare(before: Object, after: Object, node: Schema) -> tuple[FieldSet, FieldSet]:
+                one, other = _changes(before, after, node)
+                return fieldset.exclude(one, reset or {}), fieldset.exclude(other, reset or {})
+
+            yield from see(seen, live, new, entries, compare)
+        entries = _updated(entries, seen, identity(manager, UPDATE, api_version, subresource), now)
     if entries:
         metadata["managedFields"] = entries
 
 
-def _updated(
-    entries: list[Entry], changed: FieldSet, removed: FieldSet, owner: tuple[str, ...], now: str
-) -> list[Entry]:
+def _updated(entries: list[Entry], seen: Seen, owner: tuple[str, ...], now: str) -> list[Entry]:
     """The entries after a write: changed fields go to `owner`, removed ones are nobody's."""
     result: list[Entry] = []
     own: Entry | None = None
+    written = (seen[owner[3]] or ({}, {}))[0]
     for entry in entries:
+        if seen.get(entry.get("apiVersion", ""), ()) is None:
+            continue  # nobody can tell any more what it owned
+        changed, removed = changes_for(seen, entry)
         fields = fieldset.difference(fields_of(entry), removed)
         if identity(entry) == owner:
             own = entry
@@ -161,13 +173,18 @@ def _updated(
             time = entry.get("time", now)
         if fields:
             result.append(with_fields(entry, fields, time))
-    if own is None and changed:
-        result.append(entry_of(owner, changed, now))
+    if own is None and written:
+        result.append(entry_of(owner, written, now))
         result = capped(result)
     return ordered(result)
 
 
-def server_side_apply(
+def server_side_apply(live: Object | None, applied: Object, *, schema: Schema, **write: Any) -> Object:
+    """As `applying`, where objects are alike in all versions."""
+    return alike(applying(live, applied, schema=schema, **write), schema)
+
+
+def applying(
     live: Object | None,
     applied: Object,
     *,
@@ -178,7 +195,7 @@ def server_side_apply(
     now: str,
     subresource: str = "",
     reset: FieldSet | None = None,
-) -> Object:
+) -> Steps[Object]:
     """The object after `manager` applied a configuration; `live` None creates it. Inputs are not mutated.
 
     Raises BadRequest for a configuration that does not fit the schema, and a Conflict whose causes name each
@@ -205,18 +222,18 @@ def server_side_apply(
     stated = _owned(ownedfields.of(applied, schema), reset)
     merged = _without_reset(live, _without_empty_metadata(merge(live, applied, schema)), reset)
     if last is not None:
-        kept = fieldset.union(stated, _METADATA)
-        for entry in others:
-            kept = fieldset.union(kept, fields_of(entry))
-        pruned = prune(merged, schema, fields_of(last), kept)
-        if pruned is not merged:
+        left = yield from pruned(merged, schema, api_version, last, others, stated)
+        if left is not merged:
             # A list whose members all go is stated still where it is stated empty; nobody can own that.
-            merged = _without_reset(live, _without_empty_metadata(merge(pruned, applied, schema)), reset)
+            merged = _without_reset(live, _without_empty_metadata(merge(left, applied, schema)), reset)
     changed, removed = _changes(live, merged, schema)
+    seen: Seen = {api_version: (changed, removed)}
+    yield from see(seen, live, merged, others, _changes)
+    others = [entry for entry in others if seen[entry.get("apiVersion", "")] is not None]
     conflicts = {
         identity(entry): overlap
         for entry in others
-        if (overlap := fieldset.intersection(fields_of(entry), changed))
+        if (overlap := fieldset.intersection(fields_of(entry), changes_for(seen, entry)[0]))
     }
     if conflicts and not force:
         if manager == "kubectl":
@@ -225,7 +242,8 @@ def server_side_apply(
             raise _conflict_error(conflicts)
     result: list[Entry] = []
     for entry in others:
-        fields = fieldset.difference(fieldset.difference(fields_of(entry), changed), removed)
+        taken, gone = changes_for(seen, entry)
+        fields = fieldset.difference(fieldset.difference(fields_of(entry), taken), gone)
         if fields:
             result.append(with_fields(entry, fields, entry.get("time", now)))
     if stated:
