@@ -1,4 +1,4 @@
-"""Properties: any chunking of a list is the list; a watch replayed over a list is the present state."""
+"""Properties: any chunking of a list or a selection is the whole; a watch replayed over a list is the state."""
 
 from __future__ import annotations
 
@@ -40,6 +40,45 @@ def test_chunks_are_the_whole(api: Api, namespace: str, limits: list[int], chang
             api.delete(f"{path}/c{changes[turn]:02}")
             api.patch(f"{path}/c{(changes[turn] + 7) % 20:02}", {"data": {"turn": f"{turn}-{changes[turn]}"}})
         turn += 1
+    assert found == whole["items"]
+
+
+SELECTORS = [
+    "labelSelector=parity%3Deven",
+    "labelSelector=parity%21%3Deven",
+    "labelSelector=third",
+    "labelSelector=%21third,parity+in+(odd,none)",
+    "labelSelector=parity+notin+(odd),third",
+    "fieldSelector=metadata.name%3Ds07",
+    "fieldSelector=metadata.name%21%3Ds07&labelSelector=parity%3Dodd",
+    "labelSelector=parity%3Dnever",
+]
+
+
+@settings(max_examples=16, deadline=None, suppress_health_check=FIXTURES)
+@given(selector=st.sampled_from(SELECTORS), limit=st.integers(1, 21))
+def test_chunks_of_a_selection_are_the_selection(api: Api, namespace: str, selector: str, limit: int) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    for number in range(20):
+        body = config(f"s{number:02}")
+        body["metadata"]["labels"] = {"parity": "odd" if number % 2 else "even"}
+        if number % 3 == 0:
+            body["metadata"]["labels"]["third"] = ""
+        api.post(path, body)
+    whole = api.get(f"{path}?{selector}").body
+    found: list[Any] = []
+    token = ""
+    while True:
+        answer = api.get(f"{path}?{selector}&limit={limit}&continue={token}")
+        assert answer.code == 200, answer.body
+        assert len(answer["items"]) <= limit
+        # How many are left is not known where only some are chosen.
+        assert "remainingItemCount" not in answer["metadata"]
+        found += answer["items"]
+        token = answer["metadata"].get("continue", "")
+        if not token:
+            break
+        assert len(answer["items"]) == limit
     assert found == whole["items"]
 
 
