@@ -165,3 +165,33 @@ async def test_a_pod_of_a_ready_node_is_as_ready_as_the_node_says(world: World) 
     await world.until(lambda: ready("True"))
     reasons = [c.get("reason") for c in world.status("blamed")["conditions"] if c["type"] == "Ready"]
     assert reasons == [None]
+
+
+async def test_a_pod_is_resized_as_far_as_its_node_has_room(world: World) -> None:
+    def sized(cpu: str) -> dict[str, Any]:
+        container = {"name": "c", "image": "any", "resources": {"requests": {"cpu": cpu}}}
+        return {"spec": {"containers": [container]}}
+
+    async def resize(cpu: str) -> None:
+        await world.client.patch(
+            PODS, "elastic", sized(cpu), "default", kind="strategic", subresource="resize"
+        )
+
+    def shown() -> tuple[str, list[tuple[str, str]]]:
+        status = world.status("elastic")
+        resources = (status.get("containerStatuses") or [{}])[0].get("resources") or {}
+        conditions = [c for c in status.get("conditions") or () if c["type"].startswith("PodResize")]
+        return (resources.get("requests") or {}).get("cpu", ""), [
+            (c["type"], c.get("reason", "")) for c in conditions
+        ]
+
+    await world.create("elastic", "node-1", **sized("1")["spec"])
+    await world.until(lambda: is_ready(world.status("elastic")) and shown() == ("1", []))
+    await resize("2")
+    await world.until(lambda: shown() == ("2", []))
+    assert world.status("elastic")["observedGeneration"] == 2
+    await resize("400")
+    await world.until(lambda: shown() == ("2", [("PodResizePending", "Infeasible")]))
+    await resize("1500m")
+    await world.until(lambda: shown() == ("1500m", []))
+    assert world.status("elastic")["containerStatuses"][0]["restartCount"] == 0
