@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from kubeletd.podstate import instructions as do
 from kubeletd.podstate.model import ContainerRecord, Sandbox, SandboxStep, Setup, Step
 from kubeletd.podstate.resize import RETRY
 from kubeletd.podstate.sizes import sizes_of
-from kubeletd.resizing import Allocations
+from kubeletd.resizing import Allocations, resize
+from kubeletd.runtime import dockerspec
+from kubeletd.runtime.interface import Resources, RuntimeFailure, Usage
 from kubeletd.status import NodeFacts
 
 NOW = 1_700_000_000.0
@@ -210,3 +213,46 @@ def test_a_static_pod_is_not_resized() -> None:
     asked = pod("1500m")
     asked["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
     assert node.settle(asked)[1] == ("Infeasible", "In-place resize of static-pods is not supported")
+
+
+class Engine:
+    """One container that uses ten mebibytes."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal = refusal
+        self.given: list[Resources] = []
+
+    async def usage(self, container_id: str) -> Usage:
+        return Usage(0, 10 << 20)
+
+    async def update(self, container_id: str, resources: Resources) -> None:
+        if self.refusal:
+            raise RuntimeFailure(self.refusal)
+        self.given.append(resources)
+
+
+@pytest.mark.parametrize(
+    ("memory", "refusal", "said"),
+    [
+        ("64Mi", "", ""),
+        ("10Mi", "", 'container "a" memory limit (10485760) below current usage (10485760)'),
+        ("64Mi", "device or resource busy", "device or resource busy"),
+    ],
+)
+async def test_limits_are_changed_unless_the_memory_is_in_use(memory: str, refusal: str, said: str) -> None:
+    engine = Engine(refusal)
+    parts: Any = SimpleNamespace(runtime=engine, memory_capacity=1 << 33)
+    outcome = await resize(parts, pod("250m", memory), do.Resize("a", "r1"))
+    assert outcome.ok is not bool(said) and said in outcome.message
+    assert outcome.sizes == sizes(pod("250m", memory))
+    assert [(r.cpu_limit_milli, r.memory_limit) for r in engine.given] == ([] if said else [(250, 64 << 20)])
+
+
+def test_the_engine_is_told_of_cpu_and_memory_alone() -> None:
+    given = Resources(cpu_request_milli=25, cpu_limit_milli=35, memory_limit=1 << 26, oom_score_adj=9)
+    assert dockerspec.update(given) == {
+        "CpuShares": 25, "CpuPeriod": 100_000, "CpuQuota": 3500, "Memory": 1 << 26, "MemorySwap": 1 << 26
+    }  # fmt: skip
+    assert dockerspec.update(Resources(cpu_limit_milli=5)) == {
+        "CpuShares": 5, "CpuPeriod": 100_000, "CpuQuota": 1000
+    }  # fmt: skip
