@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Awaitable
 from typing import Any
 
 from aiohttp import web
 
-from apimachinery import errors
+from apimachinery import apply, errors
 from apiserver import lists, negotiation, respond, watch
 from apiserver.entry import Entry
 from apiserver.exchange import Exchange
@@ -140,6 +141,22 @@ async def _apply(http: Exchange, call: Call, body: bytes) -> web.StreamResponse:
             )
         )
 
+    async def across(live: Object) -> Object:
+        steps = apply.applying(
+            live,
+            document,
+            manager=call.options.field_manager,
+            force=bool(call.options.force),
+            schema=view.schema,
+            api_version=resource.api_version,
+            now=registry.backend.identity.timestamp(),
+            subresource=info.subresource,
+        )
+        return view.stored(patching.checked(await view.across(steps), view.schema, Call(call.user)))
+
+    def change(old: Object) -> Object | Awaitable[Object]:
+        return across(view.converted(old)) if view.remote else merge(view.converted(old))
+
     def insert() -> Object:
         if document["metadata"].get("uid"):
             raise errors.conflict(
@@ -154,7 +171,7 @@ async def _apply(http: Exchange, call: Call, body: bytes) -> web.StreamResponse:
         call,
         info.namespace,
         info.name,
-        lambda old: merge(view.converted(old)),
+        change,
         subresource=info.subresource,
         insert=None if info.subresource else insert,
         track=False,

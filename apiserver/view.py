@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from apimachinery import schema, warnings
+from apimachinery.apply_versions import Steps, T, alike
 from apimachinery.resources import Resource
 from apiserver import selectable
 from apiserver.entry import Entry, Fields, labels_of
@@ -70,6 +71,10 @@ class View:
     def fields(self) -> Fields:
         """What gives the selectable fields of an object of this version."""
         return selectable.fields_of(self.resource)
+
+    async def across(self, steps: Steps[T]) -> T:
+        """Run what has to see objects in several versions, where somebody has to be asked for that."""
+        return alike(steps, self.schema)
 
     def scale_of(self, obj: Object) -> Object:
         """The Scale of a stored object."""

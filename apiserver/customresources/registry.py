@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-from apimachinery import validation
+from apimachinery import apply, validation
+from apimachinery.apply_versions import Steps, T
 from apimachinery.errors import FieldError, StatusError
+from apimachinery.schema import Schema
 from apimachinery.structural import shape, values
 from apiserver.cacher import Cacher
 from apiserver.customresources.conversion import Converter
@@ -77,6 +80,40 @@ class CustomRegistry(Registry):
             )  # the evaluator is loaded where there is something to do
 
             celrules.validate(found, new, raw, "", before, root=True)
+
+    async def track_change(self, call: Call, old: Object, new: Object, now: str, subresource: str) -> None:
+        if not self.converter.remote:
+            self.track(call, old, new, now, subresource)
+            return
+        await self.across(
+            apply.tracking(
+                old,
+                new,
+                manager=call.options.field_manager or "unknown",
+                schema=self.schema,
+                api_version=self.resource.api_version,
+                now=now,
+                subresource=subresource,
+            )
+        )
+
+    async def across(self, steps: Steps[T]) -> T:
+        """Run what has to see objects in several versions. Raises StatusError where a conversion fails."""
+        try:
+            obj, wanted = next(steps)
+            while True:
+                obj, wanted = steps.send(await self._in_version(obj, wanted))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _in_version(self, obj: Object, api_version: str) -> tuple[Object, Schema] | None:
+        version = self.definition.versions.get(api_version.rpartition("/")[2])
+        if version is None or version.resource.api_version != api_version:
+            return None
+        if obj.get("apiVersion") == api_version:
+            return obj, version.schema
+        return (await self.converter.convert([copy.deepcopy(obj)], version))[0], version.schema
 
     async def read(self, entry: Entry) -> Object:
         return (await self.converter.convert([entry.object()], self.version))[0]

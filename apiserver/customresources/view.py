@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apimachinery import schema
+from apimachinery.apply_versions import Steps, T
 from apiserver.customresources import scale
 from apiserver.customresources.columns import Columns
 from apiserver.customresources.definition import Version
@@ -20,10 +21,11 @@ Object = dict[str, Any]
 class CustomView(View):
     """`remote` where objects may have to be converted by a webhook before they can be shown: see `fetched`."""
 
-    __slots__ = ("_columns", "converter", "version")
+    __slots__ = ("_columns", "converter", "custom", "version")
 
     def __init__(self, registry: CustomRegistry) -> None:
         super().__init__(registry.resource, registry)
+        self.custom = registry
         self.version: Version = registry.version
         self.converter = registry.converter
         self.identity = registry.verbatim
@@ -45,6 +47,9 @@ class CustomView(View):
         foreign = [obj for obj in objects if obj.get("kind") != "Status"]
         converted = iter(await self.converter.convert(foreign, self.version))
         return [obj if obj.get("kind") == "Status" else next(converted) for obj in objects]
+
+    async def across(self, steps: Steps[T]) -> T:
+        return await self.custom.across(steps)
 
     def table(
         self, objects: Sequence[Object], version: str, *, revision: str, include: str = "Metadata"

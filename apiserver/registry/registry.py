@@ -8,7 +8,7 @@ answer), or a plain object where nothing was stored (dry runs).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from apiserver.request import AdmissionRequest
 
 Object = dict[str, Any]
 Result = Entry | Object
-Change = Callable[[Object], Object]
+Change = Callable[[Object], Object | Awaitable[Object]]
 
 #: How often a write whose object changes under it is tried again before the client is told of the conflict.
 ATTEMPTS = 20
@@ -212,7 +212,8 @@ class Registry:
     ) -> Object | None:
         """The object to store after `change`, prepared and admitted; None where nothing would change."""
         resource, strat = self.resource, self.strategy
-        new = change(entry.object() if self.verbatim else copy.deepcopy(old))
+        made = change(entry.object() if self.verbatim else copy.deepcopy(old))
+        new = made if isinstance(made, dict) else await made
         metadata.check_identity(new, entry.namespace, entry.name, resource)
         given = new["metadata"].get("resourceVersion") or ""
         if given in ("", "0"):
@@ -231,7 +232,7 @@ class Registry:
             strat.parts[subresource](new, old, self.backend.identity.timestamp())
         self.fill(new)
         if track:
-            self.track(call, old, new, self.backend.identity.timestamp(), subresource)
+            await self.track_change(call, old, new, self.backend.identity.timestamp(), subresource)
         if part is None:
             await self.mutate(
                 self.admission_request(call, "UPDATE", entry.namespace, entry.name, new, old, subresource)
@@ -395,6 +396,10 @@ class Registry:
             now=now,
             subresource=subresource,
         )
+
+    async def track_change(self, call: Call, old: Object, new: Object, now: str, subresource: str) -> None:
+        """As `track`, of an update; who converts between versions may have to ask for it."""
+        self.track(call, old, new, now, subresource)
 
     def refuse(self, problems: list[FieldError], obj: Object) -> None:
         """Raise 422 where there are problems."""
