@@ -95,14 +95,18 @@ def split_api_version(api_version: str) -> tuple[str, str]:
     return (group, version) if slash else ("", group)
 
 
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
 def rfc3339(moment: datetime) -> str:
     """`2024-01-02T03:04:05Z`, the format of Time fields."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
+    return _utc(moment).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
     """`2024-01-02T03:04:05.000006Z`, the format of MicroTime fields (leases, events)."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+    return _utc(moment).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse_time(text: str) -> datetime:

@@ -190,7 +190,7 @@ class Cacher:
 
     async def create(self, namespace: str, name: str, obj: Mapping[str, Any]) -> Entry:
         """Store a new object. Raises a 409 AlreadyExists StatusError, or StorageError."""
-        entry = await self._put(namespace, name, obj, Compare("", Target.CREATE_REVISION, 0))
+        entry = await self._put(namespace, name, obj, Target.CREATE_REVISION, 0)
         if entry is None:
             raise errors.already_exists(self.resource.plural, name, self.resource.group)
         return entry
@@ -203,16 +203,18 @@ class Cacher:
         After None, `get` gives the newer state: retry from that, there is no need for `fresh`.
         An update that changes nothing is not written: it returns the object at its present revision.
         """
-        return await self._put(namespace, name, obj, Compare("", Target.MOD_REVISION, expected_revision))
+        return await self._put(namespace, name, obj, Target.MOD_REVISION, expected_revision)
 
-    async def _put(self, namespace: str, name: str, obj: Mapping[str, Any], compare: Compare) -> Entry | None:
+    async def _put(
+        self, namespace: str, name: str, obj: Mapping[str, Any], target: Target, expected: int
+    ) -> Entry | None:
         key = self.resource.key(namespace, name)
-        compare = compare._replace(key=key)
+        compare = Compare(key, target, expected)
         stored = encode(obj)
         current = self._by_key.get(key)
         if (
             current is not None
-            and current.revision == compare.value
+            and current.revision == expected
             and key not in self.reshaped
             and current.holds(stored)
         ):

@@ -73,7 +73,7 @@ def fields_of(resource: Resource) -> Fields:
         for path, steps, absent in wanted:
             value: Any = obj
             for step in steps:
-                value = value.get(step) if isinstance(value, Mapping) else None
+                value = value.get(step) if isinstance(value, dict) else None
             found[path] = intern(_text(value, absent))
         if pods:
             addresses = (obj.get("status") or {}).get("podIPs") or ()
