@@ -58,7 +58,7 @@ RESOURCES = (NODE_METRICS, POD_METRICS)
 PODS, NODES = resources.get("pods"), resources.get("nodes")
 _PATIENCE = 5.0  # seconds an agent may take to answer
 _AT_ONCE = 64  # agents asked together
-_CPU = (("", 10**9), ("m", 10**6), ("u", 10**3), ("n", 1))
+_CPU = (("k", 10**12), ("", 10**9), ("m", 10**6), ("u", 10**3), ("n", 1))
 _MEMORY = ("", "Ki", "Mi", "Gi", "Ti")
 
 

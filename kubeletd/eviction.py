@@ -16,9 +16,9 @@ from kubeletd.eviction_plan import Eviction, Observation, PodUse, Pressure, Thre
 from kubeletd.interfaces import Pod, PodOnNode
 from kubeletd.qos import BEST_EFFORT, qos_class
 from kubeletd.runtime.interface import RuntimeFailure
-from kubeletd.stats import SAMPLE_SECONDS, NodeFigures, PodFigures
-from kubeletd.stats_disks import PodDisks
+from kubeletd.stats import SAMPLE_SECONDS
 from kubeletd.stats_measures import Measures
+from kubeletd.stats_model import NodeFigures, PodDisks, PodFigures
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kubeletd.interfaces import ProbeKey
 from kubeletd.metrics_text import Family, Sample
 from kubeletd.runtime.interface import Usage
-from kubeletd.stats import ContainerFigures, NodeFigures, PodFigures
+from kubeletd.stats_model import ContainerFigures, NodeFigures, PodFigures
 from kubeletd.stats_summary import Surroundings
 
 _NANO = 1e-9

@@ -15,9 +15,9 @@ from kubeletd.interfaces import PodOnNode
 from kubeletd.metrics_text import CONTENT_TYPE, Family, render
 from kubeletd.nodestatus import VERSION
 from kubeletd.runtime.interface import RuntimeFailure
-from kubeletd.stats import NodeFigures
-from kubeletd.stats_disks import SUMMARY_AGE, PodDisks
+from kubeletd.stats_disks import SUMMARY_AGE
 from kubeletd.stats_host import Interface
+from kubeletd.stats_model import NodeFigures, PodDisks
 from kubeletd.stats_summary import Surroundings, summary
 
 if TYPE_CHECKING:

@@ -5,71 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from kubeletd import stats_host as host
 from kubeletd.interfaces import PodOnNode
-from kubeletd.runtime.interface import ContainerState, Runtime, RuntimeFailure, Usage
-from kubeletd.stats_rates import Rate, Rates
+from kubeletd.runtime.interface import Runtime, RuntimeFailure
+from kubeletd.stats_model import ContainerFigures, NodeFigures, PodFigures
+from kubeletd.stats_rates import Rates
 
 log = logging.getLogger(__name__)
 
 SAMPLE_SECONDS = 10.0
 _FRESH_SECONDS = 1.0  # readers that come together share one reading
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerFigures:
-    """A running container. `rate` None: it has not been known for long enough."""
-
-    state: ContainerState
-    usage: Usage
-    rate: Rate | None
-
-    @property
-    def name(self) -> str:
-        return self.state.identity.container
-
-
-@dataclass(frozen=True, slots=True)
-class PodFigures:
-    """A pod and those of its containers that run."""
-
-    on_node: PodOnNode
-    containers: tuple[ContainerFigures, ...]
-
-    @property
-    def cpu_nanoseconds(self) -> int:
-        return sum(c.usage.cpu_nanoseconds for c in self.containers)
-
-    @property
-    def working_set(self) -> int:
-        return sum(c.usage.memory_working_set for c in self.containers)
-
-    @property
-    def nanocores(self) -> int | None:
-        rates = [c.rate.nanocores for c in self.containers if c.rate is not None]
-        return sum(rates) if rates else None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFigures:
-    """All of it, at one moment. Memory in bytes; `capacity` is the node's, which may be a share of its machine's."""
-
-    at: float
-    cpu_nanoseconds: int
-    rate: Rate | None
-    memory_capacity: int
-    memory_working_set: int
-    memory_usage: int
-    memory_rss: int
-    agent_cpu_nanoseconds: int
-    agent_memory: int
-    pods: Sequence[PodFigures]
-
-    @property
-    def memory_available(self) -> int:
-        return max(0, self.memory_capacity - self.memory_working_set)
 
 
 class Figures:

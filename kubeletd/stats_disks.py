@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +12,11 @@ from kubeletd import stats_host as host
 from kubeletd.interfaces import PodOnNode
 from kubeletd.runtime.interface import ContainerFiles, Runtime, RuntimeFailure
 from kubeletd.stats_host import Disk, FileSystem
+from kubeletd.stats_model import PodDisks
 
 SUMMARY_AGE = 60.0  # seconds that a measurement serves for reports
 #: Kinds of volumes that live on the node's disk and count as the pod's ephemeral storage.
 _EPHEMERAL = ("emptyDir", "configMap", "downwardAPI", "projected", "secret")
-
-
-@dataclass(frozen=True, slots=True)
-class PodDisks:
-    """By container and by volume. `memory` are the volumes that are not on disk."""
-
-    at: float = 0.0
-    writable: Mapping[str, Disk] = field(default_factory=dict)
-    logs: Mapping[str, Disk] = field(default_factory=dict)
-    volumes: Mapping[str, Disk] = field(default_factory=dict)
-    memory: frozenset[str] = frozenset()
-
-    @property
-    def ephemeral(self) -> Disk:
-        """The pod's ephemeral storage."""
-        volumes = [disk for name, disk in self.volumes.items() if name not in self.memory]
-        all_of_it = [*self.writable.values(), *self.logs.values(), *volumes]
-        return Disk(sum(d.used for d in all_of_it), sum(d.inodes for d in all_of_it))
 
 
 class Disks:

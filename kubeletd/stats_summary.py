@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubeletd.runtime.interface import Usage
-from kubeletd.stats import ContainerFigures, NodeFigures, PodFigures
-from kubeletd.stats_disks import PodDisks
 from kubeletd.stats_host import Disk, FileSystem, Interface, Processes
+from kubeletd.stats_model import ContainerFigures, NodeFigures, PodDisks, PodFigures
 from kubeletd.status import rfc3339
 
 Object = dict[str, Any]

@@ -18,9 +18,8 @@ from kubeletd.interfaces import PodOnNode, ProbeKey
 from kubeletd.metrics_text import Family, Sample, render
 from kubeletd.runtime.cgroups import Cgroups, groups_of
 from kubeletd.runtime.interface import ContainerState, Identity, Usage
-from kubeletd.stats import ContainerFigures, NodeFigures, PodFigures
-from kubeletd.stats_disks import PodDisks
 from kubeletd.stats_host import Disk, FileSystem, Interface
+from kubeletd.stats_model import ContainerFigures, NodeFigures, PodDisks, PodFigures
 from kubeletd.stats_rates import Rate, Rates
 from kubeletd.stats_summary import Surroundings, summary
 
