@@ -121,65 +121,79 @@ def update_namespace_status(errs: Errors, new: Object, old: Object) -> None:
         errs.append(invalid_value("status.Phase", phase, text))
 
 
+#: How many characters these fields of an event may have.
+_EVENT_LIMITS = {"reportingInstance": 128, "action": 128, "reason": 128}
+
+
 def event(errs: Errors, obj: Object) -> None:
-    """Events of both APIs. The older one asks for little."""
-    namespace_ = (obj.get("metadata") or {}).get("namespace") or ""
+    """A new event, as the API it is written by sees it. The older one asks for little."""
+    _any_event(errs, obj)
     if obj.get("apiVersion") == "v1":
-        about = (obj.get("involvedObject") or {}).get("namespace") or ""
-        if namespace_ != about and not (not about and namespace_ in ("default", "kube-system")):
-            text = "does not match event.namespace"
-            errs.append(invalid_value("involvedObject.namespace", about, text))
         return
-    about = (obj.get("regarding") or {}).get("namespace") or ""
-    if namespace_ != about and not (not about and namespace_ == "default"):
-        errs.append(invalid_value("involvedObject.namespace", about, "does not match event.namespace"))
+    _event_series(errs, obj.get("series"))
     if not obj.get("eventTime"):
         errs.append(required("eventTime"))
-    if not obj.get("reportingController"):
+    if obj.get("type") not in ("Normal", "Warning"):
+        errs.append(invalid_value("type", "", f"has invalid value: {obj.get('type') or ''}"))
+    for field in ("firstTimestamp", "lastTimestamp", "count", "source"):
+        if obj.get(f"deprecated{field[0].upper()}{field[1:]}"):
+            errs.append(invalid_value(field, "", "needs to be unset"))
+
+
+def update_event(errs: Errors, new: Object, old: Object) -> None:
+    """Only the series of an event goes on by the newer API; the older one leaves all open."""
+    _any_event(errs, new)
+    if new.get("apiVersion") == "v1":
+        return
+    if new.get("series") != old.get("series"):
+        _event_series(errs, new.get("series"))
+    for field, shown in (
+        ("regarding", "involvedObject"),
+        ("reason", ""),
+        ("note", "message"),
+        ("deprecatedSource", "source"),
+        ("deprecatedFirstTimestamp", "firstTimestamp"),
+        ("deprecatedLastTimestamp", "lastTimestamp"),
+        ("deprecatedCount", "count"),
+        ("type", ""),
+        ("eventTime", ""),
+        ("action", ""),
+        ("related", ""),
+        ("reportingController", ""),
+        ("reportingInstance", ""),
+    ):
+        immutable(errs, shown or field, new.get(field), old.get(field))
+
+
+def _any_event(errs: Errors, obj: Object) -> None:
+    """What holds of events of both APIs. Those with an eventTime are of the newer kind, whoever writes them."""
+    namespace_ = (obj.get("metadata") or {}).get("namespace") or ""
+    core = obj.get("apiVersion") == "v1"
+    about = (obj.get("involvedObject" if core else "regarding") or {}).get("namespace") or ""
+    timed = bool(obj.get("eventTime"))
+    alone = ("default", "kube-system") if timed else ("default",)
+    if namespace_ not in alone if not about else not timed and namespace_ != about:
+        errs.append(invalid_value("involvedObject.namespace", about, "does not match event.namespace"))
+    if not timed:
+        return
+    controller = obj.get("reportingComponent" if core else "reportingController") or ""
+    if not controller:
         errs.append(required("reportingController"))
-    else:
-        checked(errs, "reportingController", obj["reportingController"], names.qualified_name)
-    for field, limit in (("reportingInstance", 128), ("action", 128), ("reason", 128)):
+    checked(errs, "reportingController", controller, names.qualified_name)
+    for field, limit in _EVENT_LIMITS.items():
         value = obj.get(field) or ""
         if not value:
             errs.append(required(field))
         elif len(value) > limit:
-            errs.append(too_long(field, limit))
-    if len(obj.get("note") or "") > 1024:
-        errs.append(too_long("message", 1024))
-    if obj.get("type") not in ("Normal", "Warning"):
-        errs.append(invalid_value("type", obj.get("type") or "", "has invalid value"))
-    _event_series(errs, obj.get("series"))
+            errs.append(invalid_value(field, "", f"can have at most {limit} characters"))
+    if len(obj.get("message" if core else "note") or "") > 1024:
+        errs.append(invalid_value("message", "", "can have at most 1024 characters"))
 
 
 def _event_series(errs: Errors, series: Object | None) -> None:
     if series is None:
         return
     if (series.get("count") or 0) < 2:
-        errs.append(invalid_value("series.count", series.get("count") or 0, "should be at least 2"))
+        errs.append(invalid_value("series.count", "", "should be at least 2"))
     if not series.get("lastObservedTime"):
         errs.append(required("series.lastObservedTime"))
-
-
-def update_event(errs: Errors, new: Object, old: Object) -> None:
-    """Only the series of an event of the newer API goes on; the older one leaves all open."""
-    if new.get("apiVersion") == "v1":
-        return
-    if new.get("series") != old.get("series"):
-        _event_series(errs, new.get("series"))
-    for field in (
-        "regarding",
-        "reason",
-        "action",
-        "type",
-        "eventTime",
-        "reportingController",
-        "related",
-        "note",
-        "reportingInstance",
-        "deprecatedSource",
-        "deprecatedFirstTimestamp",
-        "deprecatedLastTimestamp",
-        "deprecatedCount",
-    ):
-        immutable(errs, field, new.get(field), old.get(field))
