@@ -69,11 +69,14 @@ class Api:
     def request(
         self, method: str, path: str, body: Any = None, *, content: str = "application/json", **headers: str
     ) -> Answer:
-        """One request. A body that is no str or bytes is sent as JSON. Header names take `_` for `-`."""
+        """One request. A body that is no str or bytes is sent as JSON; with no `content` its type is not said.
+
+        Header names take `_` for `-`.
+        """
         if body is not None and not isinstance(body, (str, bytes)):
             body = json.dumps(body)
         sent = {**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        if body is not None:
+        if body is not None and content:
             sent["Content-Type"] = content
         for attempt in (1, 2):
             if self._connection is None:
