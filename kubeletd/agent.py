@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 from collections import defaultdict
@@ -12,16 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from apimachinery import quantity, resources
+from apimachinery import resources
 from apimachinery.errors import StatusError
 from kubeclient.client import Client
 from kubeclient.events import EventRecorder
 from kubeletd import admission, network, nodestatus, podview, shutdown, shutdown_plan
-from kubeletd.eviction import EvictionSettings, Pressures
-from kubeletd.eviction import refusal as refusal_under_pressure
-from kubeletd.eviction_plan import Eviction
 from kubeletd.feed import Feed
-from kubeletd.imagegc import ImageCollector, ImageGCSettings
 from kubeletd.interfaces import (
     CannotStart,
     MountError,
@@ -52,9 +47,9 @@ from kubeletd.runtime.interface import (
     RuntimeFailure,
 )
 from kubeletd.staticpods import StaticPods
-from kubeletd.stats_measures import Measures
 from kubeletd.status import NodeFacts
 from kubeletd.statuswriter import Snapshot, StatusWriter
+from kubeletd.upkeep import Upkeep, UpkeepSettings
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +74,7 @@ class AgentOptions:
     node_ip: str = ""
     bridge: str = ""
     update_seconds: float = 10.0
-    eviction: EvictionSettings = field(default_factory=EvictionSettings)
-    image_gc: ImageGCSettings = field(default_factory=ImageGCSettings)
+    upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
     static_pods: Path | None = None
 
 
@@ -120,36 +114,18 @@ class NodeAgent:
             client, options.settings, self._findings, self._node, clock, options.update_seconds
         )
         self.parts = make_parts(self)
-        self.measures = Measures(
-            self.node_name,
-            runtime,
-            self.parts.root,
-            self.parts.prober,
+        self.upkeep = Upkeep(
+            options.settings,
+            options.upkeep,
+            self.parts,
+            self._workers,
             self.pods,
             lambda: self._engine,
-            self._capacity,
-            clock,
-            shared="memory" in options.settings.capacity,
-        )
-        root = self.parts.root
-        self._collector = ImageCollector(
-            runtime,
-            self.measures.disks,
-            root / "pulled-images.json" if root else None,
-            options.image_gc,
-            self._images_wanted,
-            functools.partial(self._record_node, "Warning", "FreeDiskSpaceFailed"),
-            clock,
-        )
-        self._statics = StaticPods(options.static_pods, self.node_name, client, self, self._node_uid, clock)
-        self._pressures = Pressures(
-            self.measures,
-            options.eviction,
-            self._evict,
+            self._record_node,
             self.keeper.changed,
-            self._collector.reclaim,
-            clock,
         )
+        self.measures = self.upkeep.measures
+        self._statics = StaticPods(options.static_pods, self.node_name, client, self, self._node_uid, clock)
         self._orphans = Orphans(self.parts)
         self._allocations = Allocations(self._node_as_it_is, self._other_pods, self.record)
         self.local_volumes = LocalVolumes(self.parts.root, self.keeper.annotate, self._spawn)
@@ -211,13 +187,6 @@ class NodeAgent:
         """The API's Node, or what we would register if somebody deleted it."""
         return self._node() or nodestatus.node_object(self.options.settings, self._findings(), self.clock())
 
-    def _capacity(self) -> tuple[int, float]:
-        """Memory in bytes, processors."""
-        if self._engine is None:
-            return 0, 0.0
-        found = nodestatus.capacity(self.options.settings, NodeFindings(engine=self._engine))
-        return quantity.to_int(found["memory"]), quantity.to_milli(found["cpu"]) / 1000
-
     def _address(self) -> str:
         return self.options.node_ip or self.addresses.node_address
 
@@ -242,7 +211,7 @@ class NodeAgent:
             boot_id=boot_id(),
             images=self._images,
             local_volumes=self.local_volumes.advertised,
-            pressures=self._pressures.conditions,
+            pressures=self.upkeep.conditions,
         )
 
     def _snapshot(self, uid: str) -> Snapshot | None:
@@ -275,10 +244,7 @@ class NodeAgent:
                 group.create_task(self._relist())
                 group.create_task(self._refresh_all())
                 group.create_task(self._statics.run())
-                if self.parts.root is not None:
-                    self.parts.images.on_pulled = self._collector.pulled
-                    group.create_task(self._collector.run())
-                    group.create_task(self._pressures.run())
+                group.create_task(self.upkeep.run())
         finally:
             await self._close()
 
@@ -296,7 +262,7 @@ class NodeAgent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._orphans.close()
-        await self.measures.close()
+        await self.upkeep.close()
         await asyncio.gather(self.parts.prober.close(), self.parts.images.close(), self.writer.close())
         if self._server is not None:
             await self._server.close(0.5)
@@ -456,7 +422,7 @@ class NodeAgent:
             refused = shutdown_plan.REFUSAL if self._shutting_down else None
             refused = (
                 refused
-                or refusal_under_pressure(pod, self._pressures.conditions)
+                or self.upkeep.refusal(pod)
                 or admission.refusal(pod, self._node_as_it_is(), self._other_pods(uid))
             )
             if refused is not None:
@@ -468,21 +434,6 @@ class NodeAgent:
         self._workers[uid] = worker
         worker.update(pod, resize_pending=pending)
         self.writer.mark(uid)
-
-    def _evict(self, eviction: Eviction) -> None:
-        worker = self._workers.get(eviction.uid)
-        if worker is not None and not worker.state.stopping:
-            self.record(worker.pod, "", "Warning", "Evicted", eviction.message)
-            worker.post(ev.Rejected("Evicted", eviction.message, eviction.grace))
-
-    def _images_wanted(self) -> set[str]:
-        """The names of the images that pods of this node are made from or show."""
-        found = set()
-        for worker in self._workers.values():
-            spec = worker.pod["spec"]
-            found |= {c["image"] for c in [*spec["containers"], *(spec.get("initContainers") or ())]}
-            found |= {v["image"].get("reference") for v in spec.get("volumes") or () if "image" in v}
-        return found
 
     def _pod_over(self, uid: str) -> None:
         worker = self._workers.pop(uid, None)

@@ -27,6 +27,7 @@ from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import CannotStart, ServerOptions
 from kubeletd.nodestatus import NodeSettings, pairs, parse_taint
 from kubeletd.parts import Parts
+from kubeletd.upkeep import UpkeepSettings
 
 if TYPE_CHECKING:
     from kubeletd.options import Options
@@ -46,16 +47,20 @@ def _settings(options: Options, name: str) -> NodeSettings:
     )
 
 
-def _eviction(options: Options) -> EvictionSettings:
+def _upkeep(options: Options) -> UpkeepSettings:
     found = thresholds(
         options.eviction_hard,
         options.eviction_soft,
         options.eviction_soft_grace_period,
         options.eviction_minimum_reclaim,
     )
-    return EvictionSettings(
+    eviction = EvictionSettings(
         found, options.eviction_max_pod_grace_period, options.eviction_pressure_transition_period
     )
+    image_gc = ImageGCSettings(
+        options.image_gc_high_threshold, options.image_gc_low_threshold, options.minimum_image_ttl_duration
+    )
+    return UpkeepSettings(eviction, image_gc)
 
 
 def _dns(options: Options) -> translate.NodeDns:
@@ -133,12 +138,7 @@ async def _docker_node(
         options.node_ip,
         runtime.bridge,
         options.node_status_update_frequency,
-        _eviction(options),
-        ImageGCSettings(
-            options.image_gc_high_threshold,
-            options.image_gc_low_threshold,
-            options.minimum_image_ttl_duration,
-        ),
+        _upkeep(options),
         Path(options.pod_manifest_path) if options.pod_manifest_path else None,
     )
     return NodeAgent(agent_options, client, runtime, pods, nodes, parts, time.time)
