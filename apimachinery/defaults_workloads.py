@@ -151,5 +151,5 @@ def horizontal_pod_autoscaler(obj: Object) -> None:
     up.setdefault("stabilizationWindowSeconds", 0)
     for rules, policies in ((up, _SCALE_UP), (behavior.setdefault("scaleDown", {}), _SCALE_DOWN)):
         rules.setdefault("selectPolicy", "Max")
-        if not rules.get("policies"):
+        if rules.get("policies") is None:
             rules["policies"] = [dict(policy) for policy in policies]

@@ -255,7 +255,11 @@ _BODIES: dict[tuple[str, str], Object] = {
         "spec": {"user": "bob", "groups": ["g"], "nonResourceAttributes": {"verb": "get", "path": "/x"}}
     },
     ("autoscaling", "horizontalpodautoscalers"): {
-        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "minReplicas": 1, "maxReplicas": 3}
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+            "minReplicas": 1,
+            "maxReplicas": 3,
+        }
     },
     ("batch", "cronjobs"): {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": _JOB}}},
     ("batch", "jobs"): {"spec": {**_JOB, "completions": 2, "suspend": True}},

@@ -30,8 +30,8 @@ _STABILIZATION_MAX = 3600
 _PERIOD_MAX = 1800
 
 
-def autoscaler(errs: Errors, obj: Object) -> None:
-    spec = obj.get("spec") or {}
+def autoscaler(errs: Errors, obj: Object, old: Object | None = None) -> None:
+    spec, before = obj.get("spec") or {}, (old or {}).get("spec") or {}
     low, high = spec.get("minReplicas"), spec.get("maxReplicas") or 0
     if low is not None and low < 1:
         errs.append(invalid_value("spec.minReplicas", low, "must be greater than or equal to 1"))
@@ -40,12 +40,21 @@ def autoscaler(errs: Errors, obj: Object) -> None:
     if low is not None and high < low:
         text = "must be greater than or equal to `minReplicas`"
         errs.append(invalid_value("spec.maxReplicas", high, text))
-    _reference(errs, "spec.scaleTargetRef", spec.get("scaleTargetRef") or {})
+    scaled, was = spec.get("scaleTargetRef") or {}, before.get("scaleTargetRef")
+    _reference(errs, "spec.scaleTargetRef", scaled)
+    if was is None or _kind(was) != _kind(scaled):
+        core = scaled.get("kind") == "ReplicationController"
+        _api_version(errs, "spec.scaleTargetRef", scaled, core_too=core)
+    wrong: Errors = []
+    for metric in before.get("metrics") or ():
+        _api_version(wrong, "", _described(metric), core_too=True)
     target = spec.get("targetCPUUtilizationPercentage")
     if target is not None and target < 1:
         errs.append(invalid_value("spec.targetCPUUtilizationPercentage", target, "must be greater than 0"))
     for i, metric in enumerate(spec.get("metrics") or ()):
         _metric(errs, f"spec.metrics[{i}]", metric)
+        if not wrong:
+            _api_version(errs, f"spec.metrics[{i}].object.describedObject", _described(metric), core_too=True)
     for direction in ("scaleUp", "scaleDown"):
         rules = (spec.get("behavior") or {}).get(direction)
         if rules is not None:
@@ -53,12 +62,33 @@ def autoscaler(errs: Errors, obj: Object) -> None:
 
 
 def update_autoscaler(errs: Errors, new: Object, old: Object) -> None:
-    autoscaler(errs, new)
+    autoscaler(errs, new, old)
 
 
 def _reference(errs: Errors, path: str, reference: Object) -> None:
     named(errs, f"{path}.kind", reference.get("kind"), names.path_segment)
     named(errs, f"{path}.name", reference.get("name"), names.path_segment)
+
+
+def _kind(reference: Object) -> tuple[str, str]:
+    return reference.get("apiVersion") or "", reference.get("kind") or ""
+
+
+def _described(metric: Object) -> Object:
+    """What an Object metric is about, {} for other metrics."""
+    return (metric.get("object") or {}).get("describedObject") or {}
+
+
+def _api_version(errs: Errors, path: str, reference: Object, core_too: bool) -> None:
+    """An apiVersion that can be read; of a group, unless it may be of the core one."""
+    version = reference.get("apiVersion") or ""
+    if version.count("/") > 1:
+        text = f"unexpected GroupVersion string: {version}"
+    elif not core_too and version.find("/") < 1:
+        text = "apiVersion must specify API group"
+    else:
+        return
+    errs.append(invalid_value(f"{path}.apiVersion", version, text))
 
 
 def _metric(errs: Errors, path: str, metric: Object) -> None:

@@ -27,8 +27,8 @@ def failure_policy(errs: Errors, path: str, policy: Object, spec: Object) -> Non
     for i, rule in enumerate(rules):
         here, action = f"{path}.rules[{i}]", rule.get("action") or ""
         if not action:
-            listed = ", ".join(f'"{name}"' for name in sorted(_ACTIONS))
-            errs.append(required(f"{here}.action", f"valid values: {listed}"))
+            listed = " ".join(f'"{name}"' for name in _ACTIONS)
+            errs.append(required(f"{here}.action", f"valid values: [{listed}]"))
         elif action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
             text = "requires the backoffLimitPerIndex to be set"
             errs.append(invalid_value(f"{here}.action", action, text))

@@ -73,7 +73,10 @@ CRD: Object = {
 }
 HPA: Object = {
     "metadata": META,
-    "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "d"}},
+    "spec": {
+        "maxReplicas": 3,
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+    },
 }
 WEBHOOKS: Object = {
     "metadata": META,
