@@ -59,3 +59,8 @@ def update_errors(plural: str, new: Object, old: Object, group: str = "") -> lis
     resource, after = defaulted(plural, new, group)
     _, before = defaulted(plural, old, group)
     return [str(error) for error in validation.update(resource, after, before)]
+
+
+def assert_says(errors: list[str], error: str) -> None:
+    """The first error starts so."""
+    assert errors and errors[0].startswith(error), errors
