@@ -23,6 +23,7 @@ from apimachinery.cel.syntax import (
     SyntaxProblem,
     parse,
     shown,
+    too_deep,
 )
 from apimachinery.cel.types import (
     BOOL,
@@ -63,7 +64,10 @@ class Checked:
 def check(expression: str, variables: Scope) -> Checked:
     """Raises SyntaxProblem where it is no expression."""
     checked = Checked(parse(expression))
-    _Checker(checked).visit(checked.tree, variables)
+    try:
+        _Checker(checked).visit(checked.tree, variables)
+    except RecursionError:
+        raise too_deep() from None
     return checked
 
 

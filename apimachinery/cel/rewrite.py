@@ -23,6 +23,7 @@ from apimachinery.cel.syntax import (
     SyntaxProblem,
     parse,
     shown,
+    too_deep,
 )
 
 NAMESPACES = frozenset({"base64", "format", "ip", "jsonpatch", "lists", "math", "sets", "strings"})
@@ -49,6 +50,8 @@ def rewrite(expression: str) -> Rewritten:
         result.text = _Writer(result).write(parse(expression), frozenset())
     except SyntaxProblem as problem:
         raise ValueError(shown(expression, problem.at, problem.why)) from None
+    except RecursionError:
+        raise ValueError(shown(expression, 0, too_deep().why)) from None
     return result
 
 

@@ -113,7 +113,15 @@ def shown(expression: str, at: int, why: str) -> str:
 @lru_cache(maxsize=512)
 def parse(expression: str) -> Node:
     """Raises SyntaxProblem."""
-    return _Parser(expression).whole()
+    try:
+        return _Parser(expression).whole()
+    except RecursionError:
+        raise too_deep() from None
+
+
+def too_deep(at: int = 0) -> SyntaxProblem:
+    """Of an expression that is nested deeper than anybody here can follow."""
+    return SyntaxProblem(at, "expression recursion limit exceeded")
 
 
 class _Parser:
@@ -173,7 +181,7 @@ class _Parser:
     def _expression(self) -> Node:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise SyntaxProblem(self._at, "expression recursion limit exceeded: 250")
+            raise too_deep(self._at)
         node = self._binary(0)
         if self._text == "?":
             at = self._at
@@ -196,11 +204,29 @@ class _Parser:
         if level == len(self._LEVELS):
             return self._unary()
         node = self._binary(level + 1)
+        if level < 2 and self._text in self._LEVELS[level]:
+            return self._logical(level, node)
         while self._text in self._LEVELS[level]:
             _, operator, at = self._take()
             name = "@in" if operator == "in" else f"_{operator}_"
             node = Call(at, name, None, (node, self._binary(level + 1)))
         return node
+
+    def _logical(self, level: int, first: Node) -> Node:
+        """A chain of && or || as a balanced tree: however long it is, it is not deep."""
+        operands, places = [first], []
+        while self._text in self._LEVELS[level]:
+            places.append(self._take()[2])
+            operands.append(self._binary(level + 1))
+        name = "_||_" if level == 0 else "_&&_"
+
+        def joined(low: int, high: int) -> Node:
+            if low == high:
+                return operands[low]
+            middle = (low + high) // 2
+            return Call(places[middle], name, None, (joined(low, middle), joined(middle + 1, high)))
+
+        return joined(0, len(operands) - 1)
 
     def _unary(self) -> Node:
         if self._text not in ("!", "-"):
@@ -213,7 +239,7 @@ class _Parser:
                 return self._selected(_number(at, f"-{text}"))
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise SyntaxProblem(at, "expression recursion limit exceeded: 250")
+            raise too_deep(at)
         node = Call(at, f"{operator}_", None, (self._unary(),))
         self._depth -= 1
         return node
