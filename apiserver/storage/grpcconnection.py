@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._initial_window = http2.DEFAULT_WINDOW
         self._frame_max = 16_384
         self._waiting: deque[Stream] = deque()  # streams with something unsent
+        self._outgoing: list[bytes] = []
         self._received = b""
         self._block = b""  # headers that go on in the next frame
         self._block_flags = 0
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
             http2.MAX_FRAME_SIZE: _LARGEST_FRAME,
         }
         grown = http2.window_update(0, _CONNECTION_WINDOW - http2.DEFAULT_WINDOW)
-        transport.write(http2.PREFACE + http2.settings(wanted) + grown)
+        self._write(http2.PREFACE + http2.settings(wanted) + grown)
         self._tick = self._loop.call_later(_TICK_SECONDS, self._look_around)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -145,8 +146,15 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _write(self, data: bytes) -> None:
+        """Send with whatever else is written in this turn of the loop: calls to the kernel are what a call costs."""
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(data)
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
         if self._transport is not None:
-            self._transport.write(data)
+            self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
 
     # Calling.
 
