@@ -43,6 +43,7 @@ CONTROLLERS: dict[str, str] = {
     "certificatesigningrequest-signing-controller": "certificates:CertificateSigner",
     "certificatesigningrequest-cleaner-controller": "certificates:CertificateCleaner",
     "clusterrole-aggregation-controller": "roleaggregation:ClusterRoleAggregationController",
+    "service-cidr-controller": "servicecidr:ServiceCIDRController",
     "token-cleaner-controller": "bootstraptokens:TokenCleaner",
     "resourcequota-controller": "resourcequota:ResourceQuotaController",
     "namespace-controller": "namespace:NamespaceController",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -54,18 +55,36 @@ class Allocator:
 
     # Addresses
 
+    def networks(self) -> list[Network]:
+        """The ranges that addresses come from: the cluster's own, then those of further ServiceCIDRs that are ready."""
+        found = [self.network]
+        for entry in self._backend.find("servicecidrs", "networking.k8s.io").cacher.entries():
+            cidr = entry.object()
+            ready = any(
+                condition.get("type") == "Ready" and condition.get("status") == "True"
+                for condition in (cidr.get("status") or {}).get("conditions") or ()
+            )
+            if not ready or cidr["metadata"].get("deletionTimestamp"):
+                continue
+            ranges = (ipaddress.ip_network(text, strict=False) for text in cidr["spec"].get("cidrs") or ())
+            found += [one for one in ranges if one.version == self.network.version and one not in found]
+        return found
+
     def holds(self, address: str) -> bool:
-        """Whether an address can be given out: in the range, and neither its first nor (IPv4) last one."""
+        """Whether an address can be given out: in a range, and neither its first nor (IPv4) last one."""
         try:
             value = ipaddress.ip_address(address)
         except ValueError:
             return False
-        inside = value.version == self.network.version and value in self.network
-        return inside and value not in (self.network.network_address, self._broadcast)
+        if self._inside(value, self.network):
+            return True
+        return any(self._inside(value, network) for network in self.networks())
 
-    @property
-    def _broadcast(self) -> Any:
-        return self.network.broadcast_address if self.network.version == 4 else None
+    @staticmethod
+    def _inside(value: ipaddress.IPv4Address | ipaddress.IPv6Address, network: Network) -> bool:
+        if value.version != network.version or value not in network or value == network.network_address:
+            return False
+        return network.version == 6 or value != network.broadcast_address
 
     async def take_address(self, address: str, namespace: str, name: str, *, dry_run: bool) -> None:
         """Take one address. Raises Taken."""
@@ -106,12 +125,19 @@ class Allocator:
         raise Full
 
     def _candidates(self) -> Iterator[str]:
-        first, size = int(self.network.network_address), min(self.network.num_addresses, 1 << 32)
+        yield from self._free(self.network)
+        for network in self.networks()[1:]:
+            yield from self._free(network)
+
+    def _free(self, network: Network) -> Iterator[str]:
+        first, size = int(network.network_address), min(network.num_addresses, 1 << 32)
         used = self._backend.find("ipaddresses", "networking.k8s.io").cacher
-        low, high = band(size - 2) + 1, size - (2 if self._broadcast is not None else 1)
+        low, high = band(size - 2) + 1, size - (2 if network.version == 4 else 1)
+        if high < low:
+            return
         for _ in range(_TRIES):
             yield str(ipaddress.ip_address(first + random.randint(low, high)))
-        for offset in (*range(low, high + 1), *range(1, low)):
+        for offset in chain(range(low, high + 1), range(1, low)):
             address = str(ipaddress.ip_address(first + offset))
             if used.get("", address) is None:
                 yield address

@@ -185,3 +185,36 @@ def test_a_service_without_a_selector_gets_no_endpoints(network: Network) -> Non
     eventually(lambda: len(network.slices("with")) == 1)
     assert network.slices("without") == []
     assert network.endpoints("without") is None
+
+
+def test_services_on_different_service_cidrs(network: Network) -> None:
+    """Service CIDRs: should create Services and serve on different Service CIDRs."""
+    api = network.api
+    path = "/apis/networking.k8s.io/v1/servicecidrs"
+    services = f"{network.root}/services"
+
+    def service(name: str, address: str) -> Any:
+        spec = {"type": "NodePort", "clusterIP": address, "ports": [{"port": 80}]}
+        return api.post(services, {"metadata": {"name": name}, "spec": spec})
+
+    def ready() -> str:
+        found = fine(api.get(f"{path}/test-svc-cidr"))["status"].get("conditions") or []
+        return next((str(c["status"]) for c in found if c["type"] == "Ready"), "")
+
+    assert service("early", "203.0.113.10").code == 422
+    cidr = {"metadata": {"name": "test-svc-cidr"}, "spec": {"cidrs": ["203.0.113.0/24"]}}
+    fine(api.post(path, cidr), 201)
+    eventually(lambda: ready() == "True")
+    made = fine(api.get(f"{path}/test-svc-cidr"))
+    assert made["metadata"]["finalizers"] == ["networking.k8s.io/service-cidr-finalizer"]
+    assert fine(service("cidr1-test", "203.0.113.10"), 201)["spec"]["clusterIPs"] == ["203.0.113.10"]
+    assert service("edge", "203.0.113.255").code == 422
+    # It stays as long as an address of it is in use, but gives out no more.
+    fine(api.delete(f"{path}/test-svc-cidr"))
+    eventually(lambda: ready() == "False")
+    assert service("late", "203.0.113.11").code == 422
+    fine(api.delete(f"{services}/cidr1-test"))
+    eventually(lambda: api.get(f"{path}/test-svc-cidr").code == 404)
+    # The cluster's own range is for good as long as there are Services, the first of which is kubernetes.
+    own = fine(api.get(f"{path}/kubernetes"))
+    assert "networking.k8s.io/service-cidr-finalizer" in own["metadata"]["finalizers"]
