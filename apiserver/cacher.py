@@ -27,7 +27,7 @@ from apimachinery import errors
 from apimachinery.resources import Resource
 from apiserver.entry import Entry, Fields, encode, labels_of, normal, wire
 from apiserver.fanout import Encoder, Fanout, Predicate, Send, Watcher, plain
-from apiserver.ordered import Ordered
+from apiserver.ordered import Grouped, Ordered
 from apiserver.selectable import fields_of
 from apiserver.storage.feed import Feed
 from apiserver.storage.interface import (
@@ -47,6 +47,8 @@ from apiserver.window import ADDED, DELETED, MODIFIED, Change, TooOld, Window
 logger = logging.getLogger(__name__)
 
 _PAGE = 2000
+#: The field whose values are asked for all the time, of the kinds that have one: what is on a node.
+_GROUPED = {("", "pods"): "spec.nodeName"}
 
 
 Shape = Callable[[dict[str, Any]], bool]
@@ -72,6 +74,7 @@ class Cacher:
         self._leases = LeasePool(store, ttl) if ttl else None
         self._prefix = resource.key_prefix
         self._ordered = Ordered()
+        self._grouped = Grouped(_GROUPED.get(resource.storage, ""))
         self._by_key: dict[str, Entry] = {}
         self._written: dict[str, _Written] = {}
         self._loaded = 0
@@ -104,6 +107,12 @@ class Cacher:
         if not namespace or not self.resource.namespaced:
             return self._ordered.all()
         return self._ordered.below(f"{self._prefix}{namespace}/")
+
+    def having(self, path: str, value: str) -> Sequence[Entry]:
+        """The objects whose selectable field has a value that is not empty, in no order."""
+        if path == self._grouped.path:
+            return self._grouped.of(value)
+        return [entry for entry in self._by_key.values() if entry.fields.get(path) == value]
 
     @property
     def count(self) -> int:
@@ -287,6 +296,7 @@ class Cacher:
         self.reshaped.clear()
         entries = [entry for kv in kvs if (entry := self.entry_of(kv)) is not None]
         self._ordered = Ordered(entries)
+        self._grouped = Grouped(self._grouped.path, entries)
         self._by_key = {entry.key: entry for entry in entries}
         self._loaded = revision
         self._window = window
@@ -340,12 +350,14 @@ class Cacher:
             del self._by_key[key]
             self.reshaped.discard(key)
             self._ordered.remove(key)
+            self._grouped.remove(prev)
             change = Change(DELETED, prev.at(event.kv.mod_revision), prev)
         else:
             entry = self.entry_of(event.kv)
             if entry is None:
                 return
             self._ordered.put(entry)
+            self._grouped.put(prev, entry)
             change = Change(ADDED if prev is None else MODIFIED, entry, prev)
             self._by_key[key] = entry
         self._window.append(change)

@@ -1,6 +1,6 @@
 """Entries in the order of their keys, in runs of bounded length, so that one costs the same among ten or a million.
 
-Pure.
+And by the value of a field: a node's pods. Pure.
 """
 
 from __future__ import annotations
@@ -82,3 +82,33 @@ class Ordered:
             if high < len(keys):
                 break
         return found
+
+
+class Grouped:
+    """Entries by the value of one selectable field; those without a value are left out."""
+
+    __slots__ = ("_groups", "path")
+
+    def __init__(self, path: str, entries: Iterable[Entry] = ()) -> None:
+        self.path = path
+        self._groups: dict[str, dict[str, Entry]] = {}
+        for entry in entries:
+            self.put(None, entry)
+
+    def put(self, prev: Entry | None, entry: Entry) -> None:
+        """Take in an entry in place of the one before it."""
+        value = entry.fields.get(self.path)
+        if prev is not None and prev.fields.get(self.path) != value:
+            self.remove(prev)
+        if value:
+            self._groups.setdefault(value, {})[entry.key] = entry
+
+    def remove(self, entry: Entry) -> None:
+        value = entry.fields.get(self.path)
+        group = self._groups.get(value) if value else None
+        if value and group is not None and group.pop(entry.key, None) is not None and not group:
+            del self._groups[value]
+
+    def of(self, value: str) -> list[Entry]:
+        """The entries of a value, in no order; a list of its own."""
+        return list(self._groups.get(value, {}).values())

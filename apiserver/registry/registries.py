@@ -168,7 +168,7 @@ class Registries:
     def pods_of_node(self, node: str) -> builtins.list[Object]:
         """The pods bound to a node: for authorizing its agent."""
         pods = self.cachers[resources.get("pods")]
-        return [entry.object() for entry in pods.entries() if entry.fields.get("spec.nodeName") == node]
+        return [entry.object() for entry in pods.having("spec.nodeName", node)]
 
 
 class InternalWriter:

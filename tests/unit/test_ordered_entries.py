@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.entry import Entry
-from apiserver.ordered import Ordered
+from apiserver.ordered import Grouped, Ordered
 
 NAMESPACES = ("a", "a-b", "a.b", "b", "b0")
 
@@ -48,3 +48,23 @@ def test_a_list_taken_does_not_change() -> None:
     ordered.put(entry("/registry/x/a/2", 2))
     ordered.remove("/registry/x/a/1")
     assert [e.revision for e in before] == [e.revision for e in inside] == [1]
+
+
+nodes = st.sampled_from(("", "n1", "n2"))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.none() | nodes), max_size=50))
+def test_groups_are_the_entries_with_a_value(steps: list[tuple[str, str | None]]) -> None:
+    model: dict[str, Entry] = {}
+    grouped = Grouped("spec.nodeName")
+    for key, node in steps:
+        prev = model.pop(key, None)
+        if node is not None:
+            model[key] = Entry(key, "", "", 1, b"", {}, {"spec.nodeName": node})
+            grouped.put(prev, model[key])
+        elif prev is not None:
+            grouped.remove(prev)
+        for value in ("n1", "n2"):
+            expected = {k for k, e in model.items() if e.fields["spec.nodeName"] == value}
+            assert {e.key for e in grouped.of(value)} == expected
+            assert all(model[e.key] is e for e in grouped.of(value))
