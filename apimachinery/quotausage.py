@@ -90,9 +90,29 @@ def in_scope(resource: Resource, obj: Object, quota: Object) -> bool:
     terms += (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
     if not terms:
         return True
-    if resource.kind != "Pod" or resource.group:
+    if resource.group or resource.kind not in ("Pod", "PersistentVolumeClaim"):
         return False
-    return all(_matches(term, obj) for term in terms)
+    matches = _matches if resource.kind == "Pod" else _matches_claim
+    return all(matches(term, obj) for term in terms)
+
+
+def _matches_claim(term: Object, claim: Object) -> bool:
+    """Claims have one scope (KEP-3751): the attributes class that is wanted, is there, or is on its way."""
+    if term["scopeName"] != "VolumeAttributesClass":
+        return False
+    status = claim.get("status") or {}
+    found = {
+        (claim.get("spec") or {}).get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    } - {None, ""}
+    values = set(term.get("values") or ())
+    return {
+        "Exists": bool(found),
+        "DoesNotExist": not found,
+        "In": bool(found & values),
+        "NotIn": not found or bool(found - values),
+    }.get(term.get("operator", ""), False)
 
 
 def _matches(term: Object, pod: Object) -> bool:

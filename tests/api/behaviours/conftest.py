@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from apiclient import Api
 from controllercluster import controlling, free_port
+from quotas import Quotas
 from registrations import Registered
 from servers import Server, serving
 from webhookserver import WebhookServer
@@ -53,3 +54,9 @@ def space(cluster: Api) -> str:
     made = cluster.post("/api/v1/namespaces", {"metadata": {"generateName": "space-"}})
     assert made.code == 201, made.body
     return str(made["metadata"]["name"])
+
+
+@pytest.fixture
+def quotas(cluster: Api, space: str) -> Quotas:
+    """A namespace of the test's own that is ready to be limited."""
+    return Quotas(cluster, space)
