@@ -36,7 +36,11 @@ def slow_pods(cluster: LocalCluster) -> Pods:
     # Each run is healthy for two seconds.
     script = SERVE.replace("exec httpd", "(sleep 2; rm /www/health.txt) & exec httpd")
     probe = {"httpGet": {"path": "/health.txt", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
-    found.create("five-restarts", shell(script, livenessProbe=probe), restartPolicy="Always")
+    # Tests of taints shall not drive it away.
+    everything = [{"operator": "Exists"}]
+    found.create(
+        "five-restarts", shell(script, livenessProbe=probe), restartPolicy="Always", tolerations=everything
+    )
     return found
 
 
