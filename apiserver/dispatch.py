@@ -41,6 +41,8 @@ _NAMED = frozenset({"get", "update", "patch", "delete"})
 #: Subresources that stream for as long as the client likes.
 _STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 _TOO_MANY = "Too many requests, please try again later.\n"
+#: Where the schemas of a group version are; those of another server's come from there.
+_DESCRIBED = "/openapi/v3/apis/"
 _NOT_ALLOWED = "the server does not allow this method on the requested resource"
 
 
@@ -223,8 +225,11 @@ class Dispatcher:
         self, request: web.BaseRequest, info: RequestInfo, user: User, media: Media
     ) -> web.StreamResponse:
         if not info.plural:
-            if self.aggregator is not None and self.aggregator.remote(info.group, info.version):
-                return await self.aggregator.serve(request, info.group, info.version, user)
+            group, version = info.group, info.version
+            if info.path.startswith(_DESCRIBED):
+                group, _, version = info.path.removeprefix(_DESCRIBED).strip("/").partition("/")
+            if self.aggregator is not None and self.aggregator.remote(group, version):
+                return await self.aggregator.serve(request, group, version, user)
             handler = self.plain.get(info.path.split("/", 2)[1])
             if handler is None:
                 raise errors.path_not_found()

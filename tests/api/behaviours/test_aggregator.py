@@ -90,6 +90,8 @@ class Wardle:
         name = path.rpartition("/")[2]
         if path == BASE:
             return 200, LISTED
+        if path.startswith(f"/openapi/v3{BASE}"):
+            return 200, {"openapi": "3.0.0", "components": {"schemas": {"com.example.wardle.Flunder": {}}}}
         if method == "POST":
             self.content_types.append(content)
             if content not in (None, "application/json"):
@@ -164,6 +166,10 @@ def test_aggregator_supports_the_sample_api_server(
     [group] = [g for g in api.get("/apis")["groups"] if g["name"] == GROUP]
     assert group["preferredVersion"]["version"] == "v1alpha1"
     assert api.get(BASE).body == LISTED
+
+    place = BASE.strip("/")
+    described = api.get("/openapi/v3")["paths"][place]["serverRelativeURL"]
+    assert "com.example.wardle.Flunder" in api.get(described)["components"]["schemas"]
 
     status = api.get(f"{path}/status").body
     assert available(api, path) == "True"
