@@ -119,20 +119,30 @@ def capacity(settings: NodeSettings, findings: NodeFindings) -> dict[str, str]:
     return dict(sorted({**found, **given}.items()))
 
 
+def _is_extended(name: str) -> bool:
+    """Resources of a domain of their own, such as example.com/device."""
+    domain, slash, _ = name.partition("/")
+    return bool(slash) and domain != "kubernetes.io" and not domain.endswith(".kubernetes.io")
+
+
 def node_status(
     settings: NodeSettings, findings: NodeFindings, old: Mapping[str, Any], now: float
 ) -> dict[str, Any]:
     """The whole status. `old` is the reported one, whose transition times are kept where nothing changed."""
     engine = findings.engine
     amounts = capacity(settings, findings)
+    before = old.get("capacity") or {}
+    extended = {name: amount for name, amount in before.items() if _is_extended(name) and name not in amounts}
+    # Others put extended resources into the capacity; the agent makes them allocatable, and takes them back.
+    gone = [n for n in old.get("allocatable") or {} if _is_extended(n) and n not in {**amounts, **extended}]
     addresses = [{"type": "Hostname", "address": settings.name}]
     if findings.address:
         addresses.insert(0, {"type": "InternalIP", "address": findings.address})
     port = int(findings.endpoint.rpartition(":")[2]) if findings.endpoint else 0
     return {
         "addresses": addresses,
-        "allocatable": amounts,
-        "capacity": amounts,
+        "allocatable": {**amounts, **extended, **dict.fromkeys(gone)},
+        "capacity": {**amounts, **extended},
         "conditions": _conditions(findings, old, now),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
         "images": node_images(findings.images),

@@ -152,3 +152,16 @@ def test_only_sysctls_that_cannot_harm_the_node_are_set() -> None:
         "SysctlForbidden",
         text,
     )
+
+
+def test_extended_resources_of_others_are_made_allocatable_and_taken_back() -> None:
+    settings, findings = nodestatus.NodeSettings("n"), nodestatus.NodeFindings(ENGINE)
+    old = nodestatus.node_status(settings, findings, {}, 0.0)
+    given = {**old, "capacity": {**old["capacity"], "example.com/dongle": "3"}}
+    new = nodestatus.node_status(settings, findings, given, 1.0)
+    assert new["capacity"]["example.com/dongle"] == new["allocatable"]["example.com/dongle"] == "3"
+    assert nodestatus.same(new, nodestatus.node_status(settings, findings, new, 2.0))
+    taken = {**new, "capacity": old["capacity"]}
+    last = nodestatus.node_status(settings, findings, taken, 3.0)
+    assert last["allocatable"]["example.com/dongle"] is None, "a patch takes it away"
+    assert "example.com/dongle" not in last["capacity"]
