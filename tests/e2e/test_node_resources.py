@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from apimachinery import resources
 from apimachinery.errors import StatusError
+from kubeletd import mounts
 
 pytestmark = pytest.mark.e2e
 
@@ -175,6 +176,65 @@ async def test_a_container_over_its_ephemeral_storage_ends_its_pod(eyes: Eyes) -
     assert (
         "ephemeral local storage usage exceeds the total limit of containers 5Mi" in pod["status"]["message"]
     )
+
+
+async def test_a_full_disk_ends_the_pod_that_fills_it(cluster: NodeCluster, eyes: Eyes) -> None:
+    """Under disk pressure the node takes no more pods, and the one that uses most beyond its request goes."""
+    root = cluster.directory / "root" / "n2"
+    root.mkdir(parents=True)
+    mounts.mount_tmpfs(root, size=64 << 20, mode=0o755)
+    agent = cluster.add_node("n2", "--eviction-hard=nodefs.available<50%", "--capacity=memory=1Gi")
+    await eyes.node("n2", lambda node: condition(node, "Ready") == "True")
+    volume = {"volumes": [{"name": "d", "emptyDir": {}}]}
+    mounted = [{"name": "d", "mountPath": "/data"}]
+    requests = {"requests": {"ephemeral-storage": "30Mi"}}
+    fill = f"head -c {{}}000000 /dev/zero > /data/file; {SLEEP}"
+    await eyes.create(
+        "asked", shell(fill.format(20), volumeMounts=mounted, resources=requests), node="n2", **volume
+    )
+    await eyes.create("greedy", shell(fill.format(25), volumeMounts=mounted), node="n2", **volume)
+    try:
+        pod = await eyes.pod("greedy", lambda pod: pod["status"].get("phase") == "Failed", 40)
+        assert pod["status"]["reason"] == "Evicted"
+        start = "The node was low on resource: ephemeral-storage. Threshold quantity: 32768Ki, available: "
+        assert pod["status"]["message"].startswith(start)
+        await eyes.node("n2", lambda node: condition(node, "DiskPressure") == "True")
+        await eyes.create("late", shell(SLEEP), node="n2")
+        late = await eyes.pod("late", lambda pod: pod["status"].get("phase") == "Failed")
+        assert late["status"]["message"] == "The node had condition: [DiskPressure]. "
+        assert running(eyes.get("asked") or {})
+        await asyncio.gather(*(eyes.delete(name, 0) for name in ("asked", "greedy", "late")))
+        await asyncio.gather(*(eyes.gone(name) for name in ("asked", "greedy", "late")))
+        await asyncio.gather(*(cluster.emptied(name) for name in ("asked", "greedy", "late")))
+    finally:
+        agent.stop()
+        del cluster.agents["n2"]
+        for point in (*mounts.below(root), root):
+            mounts.unmount(point)
+
+
+async def test_a_static_pod_needs_no_api_server(cluster: NodeCluster) -> None:
+    """An agent that cannot reach the API server runs what is in its folder."""
+    folder = cluster.directory / "alone"
+    folder.mkdir()
+    manifest = MANIFEST.format(image=busyboximage.NAME, script="while :; do sleep 0.1; done")
+    manifest = manifest.replace("spec:", "spec:\n  hostNetwork: true").replace("name: own", "name: alone", 1)
+    (folder / "alone.yaml").write_text(manifest)
+    kubeconfig = cluster.node_kubeconfig("n3")
+    kubeconfig.write_text(kubeconfig.read_text().replace(cluster.server.url, "https://127.0.0.1:1"))
+    agent = cluster.add_node("n3", f"--pod-manifest-path={folder}")
+
+    async def runs() -> None:
+        assert cluster.containers("alone-n3", "main", running=True)
+
+    try:
+        await eventually(runs)
+        (folder / "alone.yaml").unlink()
+    finally:
+        agent.stop()
+        del cluster.agents["n3"]
+        for container in cluster.containers("alone-n3"):
+            cluster.engine.remove_container(container["Id"], force=True)
 
 
 async def test_a_static_pod_lives_as_its_manifest_does(cluster: NodeCluster, eyes: Eyes) -> None:
