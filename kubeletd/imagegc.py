@@ -100,7 +100,9 @@ class ImageCollector:
             containers = await self._runtime.list_containers()
             in_use = {container.image_id for container in containers}
             in_use |= {image.id for name, image in self._pulled.items() if name in self._held()}
-            here = {name: i.id for i in await self._runtime.images() for name in (*i.tags, *i.digests)}
+            images = await self._runtime.images()
+            here = {name: i.id for i in images for name in (*i.tags, *i.digests)}
+            names = {i.id: len(i.tags) for i in images}
             now = self._clock()
             kept = plan.seen(self._pulled.values(), _with_latest(here), in_use, now)
             self._pulled = {image.name: image for image in kept}
@@ -114,8 +116,9 @@ class ImageCollector:
                 except RuntimeFailure as error:
                     log.info("image %s stays: %s", image.name, error.message)
                     continue
-                log.info("removed image %s, which nothing uses", image.name)
-                freed += image.size
+                log.info("removed image %s, which no pod uses", image.name)
+                names[image.id] -= 1
+                freed += image.size if names[image.id] <= 0 else 0
                 del self._pulled[image.name]
             self._save()
             return freed

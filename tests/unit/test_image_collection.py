@@ -86,6 +86,17 @@ async def test_the_oldest_unused_image_goes_and_a_users_never(tmp_path: Path) ->
     ]
 
 
+async def test_a_name_beside_others_frees_nothing(tmp_path: Path) -> None:
+    engine, clock, told = Engine(), Clock(), list[str]()
+    made = collector(engine, tmp_path / "pulled.json", clock, set(), told)
+    image = engine.held["ours:1"] = Image("id", ("ours:1", "users:1"), size=50)
+    made.pulled("ours:1", image)
+    clock.now += 1000
+    await made.collect()
+    assert "ours:1" not in engine.held
+    assert told[-1].endswith("Attempted to free 100 bytes, but only found 0 bytes eligible to free.")
+
+
 async def test_a_young_image_stays(tmp_path: Path) -> None:
     engine, clock, told = Engine(), Clock(), list[str]()
     made = collector(engine, tmp_path / "pulled.json", clock, set(), told)
