@@ -257,7 +257,6 @@ _BODIES: dict[tuple[str, str], Object] = {
     ("autoscaling", "horizontalpodautoscalers"): {
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
-            "minReplicas": 1,
             "maxReplicas": 3,
         }
     },
