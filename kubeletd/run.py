@@ -82,6 +82,15 @@ def _claim(root: Path) -> None:
         raise CannotStart(f"cannot write to --root-dir {root}: {error.strerror}") from error
 
 
+def _server(options: Options, config: Config) -> ServerOptions:
+    """How the API server is served: by the node's own certificate."""
+    if not options.tls:
+        return ServerOptions(options.bind_address, options.port)
+    return ServerOptions(
+        options.bind_address, options.port, config.client_certificate, config.client_key, config.ca
+    )
+
+
 async def _docker_node(
     options: Options, client: Client, config: Config, pods: Feed, nodes: Feed, stack: AsyncExitStack
 ) -> NodeAgent:
@@ -127,14 +136,9 @@ async def _docker_node(
             clock=agent.clock,
         )
 
-    server = ServerOptions(options.bind_address, options.port)
-    if options.tls:
-        server = ServerOptions(
-            options.bind_address, options.port, config.client_certificate, config.client_key, config.ca
-        )
     agent_options = AgentOptions(
         _settings(options, options.node_name),
-        server,
+        _server(options, config),
         options.node_ip,
         runtime.bridge,
         options.node_status_update_frequency,
@@ -144,8 +148,15 @@ async def _docker_node(
     return NodeAgent(agent_options, client, runtime, pods, nodes, parts, time.time)
 
 
-def simulated_node(options: Options, name: str, client: Client, pods: Feed, nodes: Feed) -> NodeAgent:
-    """An imaginary node."""
+def simulated_node(
+    options: Options,
+    name: str,
+    client: Client,
+    pods: Feed,
+    nodes: Feed,
+    server: ServerOptions | None = None,
+) -> NodeAgent:
+    """An imaginary node. One of many has no server: they share a certificate, which is none of theirs."""
     from kubeletd import simulatedparts as parts_of
     from kubeletd.runtime.simulated import SimulatedRuntime
 
@@ -174,7 +185,10 @@ def simulated_node(options: Options, name: str, client: Client, pods: Feed, node
         )
 
     agent_options = AgentOptions(
-        _settings(options, name), update_seconds=options.node_status_update_frequency, node_ip=options.node_ip
+        _settings(options, name),
+        server,
+        update_seconds=options.node_status_update_frequency,
+        node_ip=options.node_ip,
     )
     return NodeAgent(agent_options, client, runtime, pods, nodes, parts, time.time)
 
@@ -193,7 +207,9 @@ async def _run(options: Options, config: Config) -> None:
             agents = [await _docker_node(options, client, config, pods, nodes, stack)]
         else:
             names = [f"{name}-{index}" for index in range(options.nodes)] if many else [name]
-            agents = [simulated_node(options, each, client, pods, nodes) for each in names]
+            # Only the certificate of a node tells the API server that it has reached it.
+            server = _server(options, config) if not many and config.client_certificate else None
+            agents = [simulated_node(options, each, client, pods, nodes, server) for each in names]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(feed.informer.run()) for feed in (pods, nodes)]
             tasks += [group.create_task(agent.run()) for agent in agents]
