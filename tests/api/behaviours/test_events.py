@@ -117,7 +117,9 @@ def test_an_event_is_one_object_in_both_groups(api: Api, namespace: str) -> None
     assert new["deprecatedCount"] == 1
 
 
-@pytest.mark.parametrize("field", ["eventTime", "reportingController", "reportingInstance", "action", "reason"])
+@pytest.mark.parametrize(
+    "field", ["eventTime", "reportingController", "reportingInstance", "action", "reason"]
+)
 def test_a_new_event_without_what_it_must_say_is_refused(api: Api, namespace: str, field: str) -> None:
     life = _new(api, namespace)
     del life.template[field]
