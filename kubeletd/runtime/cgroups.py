@@ -114,7 +114,7 @@ class Cgroups:
         pattern = path.replace(container_id, "{}")
         if pattern != path and "{" not in pattern.replace("{}", "", 1):
             # The next container is likely to be beside this one.
-            self._usual = (pattern, *(known for known in self._usual if known != pattern))
+            self._usual = (*_USUAL, pattern)
         return path
 
     def _base(self, controller: str) -> str:
