@@ -202,7 +202,7 @@ def test_probe_metrics() -> None:
     assert parsed(metrics.probes({key: 3}))["prober_probe_total"] == expected
 
 
-@given(st.dictionaries(st.from_regex(r"[a-z_]{1,5}", fullmatch=True), st.text(max_size=10), max_size=3))
+@given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text(max_size=10), max_size=3))
 def test_any_label_value_is_read_back(labels: dict[str, str]) -> None:
     labels = {key: value.replace("\r", "") for key, value in labels.items()}
     found = parsed([Family("m", "gauge", "Help.", [Sample(labels, 1.5)])])
