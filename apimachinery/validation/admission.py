@@ -73,7 +73,12 @@ def _webhook(errs: Errors, path: str, webhook: Object) -> None:
     if not versions:
         text = "must specify one of v1, v1beta1"
         errs.append(required(f"{path}.admissionReviewVersions", text))
-    elif not {"v1", "v1beta1"} & set(versions):
+    for i, version in enumerate(versions):
+        if version in versions[:i]:
+            errs.append(invalid_value(f"{path}.admissionReviewVersions[{i}]", version, "duplicate version"))
+        else:
+            checked(errs, f"{path}.admissionReviewVersions[{i}]", version, names.dns1035_label)
+    if versions and not {"v1", "v1beta1"} & set(versions):
         text = "must include at least one of v1, v1beta1"
         errs.append(invalid_value(f"{path}.admissionReviewVersions", versions, text))
     client_config(errs, f"{path}.clientConfig", webhook.get("clientConfig") or {})
@@ -95,8 +100,8 @@ def _rule(errs: Errors, path: str, rule: Object) -> None:
         values = rule.get(field) or []
         if not values:
             errs.append(required(f"{path}.{field}"))
-        if len(values) > 1 and "*" in values:
-            text = "if '*' is present, must not specify other " + _OTHERS[field]
+        if len(values) > 1 and "*" in values and field in _OTHERS:
+            text = f"if '*' is present, must not specify other {_OTHERS[field]}"
             errs.append(invalid_value(f"{path}.{field}", values, text))
     for i, operation in enumerate(rule.get("operations") or ()):
         enum(errs, f"{path}.operations[{i}]", operation, _OPERATIONS)
@@ -104,15 +109,40 @@ def _rule(errs: Errors, path: str, rule: Object) -> None:
         for i, value in enumerate(rule.get(field) or ()):
             if not value:
                 errs.append(required(f"{path}.{field}[{i}]"))
+    _resources(errs, f"{path}.resources", rule.get("resources") or [])
     if rule.get("scope") is not None:
         enum(errs, f"{path}.scope", rule["scope"], _SCOPES)
+
+
+def _resources(errs: Errors, path: str, values: list[str]) -> None:
+    """Wildcards beside what they already mean."""
+    whole: set[str] = set()  # x of x/*
+    everywhere: set[str] = set()  # y of */y
+    for i, value in enumerate(values):
+        resource, slash, subresource = value.partition("/")
+        if not slash:
+            continue
+        if resource in whole:
+            text = f"if '{resource}/*' is present, must not specify {value}"
+            errs.append(invalid_value(f"{path}[{i}]", value, text))
+        if subresource in everywhere:
+            text = f"if '*/{subresource}' is present, must not specify {value}"
+            errs.append(invalid_value(f"{path}[{i}]", value, text))
+        if subresource == "*":
+            whole.add(resource)
+        if resource == "*":
+            everywhere.add(subresource)
+    if len(values) > 1 and "*/*" in values:
+        errs.append(invalid_value(path, values, "if '*/*' is present, must not specify other resources"))
+    if "*" in values and any(value != "*" and "/" not in value for value in values):
+        text = "if '*' is present, must not specify other resources without subresources"
+        errs.append(invalid_value(path, values, text))
 
 
 _OTHERS = {
     "operations": "operations",
     "apiGroups": "API groups",
     "apiVersions": "API versions",
-    "resources": "resources",
 }
 
 

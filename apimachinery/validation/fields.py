@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from apimachinery import names
 from apimachinery.errors import FieldError, forbidden_field, invalid_value, not_supported, required
@@ -277,15 +278,27 @@ def domain_prefixed_path(errs: Errors, path: str, value: str) -> None:
 
 
 _PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", re.ASCII)
-_HTTPS_URL = re.compile(r"https://[^/?#@\s]+(/[^?#\s]*)?")
+_FORM = "; desired format: https://host[/path]"
 
 
 def webhook_url(errs: Errors, path: str, value: str) -> None:
-    if not value.startswith("https://"):
-        text = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
-        errs.append(invalid_value(path, value, text))
-    elif not _HTTPS_URL.fullmatch(value):
-        errs.append(invalid_value(path, value, "host must be specified; desired format: https://host[/path]"))
+    try:
+        url = urlsplit(value)
+    except ValueError as e:
+        errs.append(required(path, f"url must be a valid URL: {e}{_FORM}"))
+        return
+    user, at, host = url.netloc.rpartition("@")
+    if url.scheme != "https":
+        text = "'https' is the only allowed URL scheme" + _FORM
+        errs.append(invalid_value(path, url.scheme, text))
+    if not host:
+        errs.append(invalid_value(path, host, "host must be specified" + _FORM))
+    if at:
+        errs.append(invalid_value(path, user, "user information is not permitted in the URL"))
+    if url.fragment:
+        errs.append(invalid_value(path, url.fragment, "fragments are not permitted in the URL"))
+    if url.query:
+        errs.append(invalid_value(path, url.query, "query parameters are not permitted in the URL"))
 
 
 def service_reference(errs: Errors, path: str, reference: Mapping[str, Any]) -> None:
@@ -295,5 +308,14 @@ def service_reference(errs: Errors, path: str, reference: Mapping[str, Any]) -> 
             errs.append(required(f"{path}.{field}"))
     port_number(errs, f"{path}.port", reference.get("port", 443))
     where = reference.get("path")
-    if where and not where.startswith("/"):
+    if not where or where == "/":
+        return
+    if not where.startswith("/"):
         errs.append(invalid_value(f"{path}.path", where, "must start with a '/'"))
+        return
+    for i, step in enumerate(where[1:].removesuffix("/").split("/")):
+        if not step:
+            errs.append(invalid_value(f"{path}.path", where, f"segment[{i}] may not be empty"))
+            continue
+        for message in names.dns1123_subdomain(step):
+            errs.append(invalid_value(f"{path}.path", where, f"segment[{i}]: {message}"))
