@@ -49,6 +49,23 @@ ensure_python() {
 
 engine_answers() { curl -fs --max-time 3 --unix-socket /var/run/docker.sock http://engine/_ping >/dev/null 2>&1; }
 
+engine_pid=
+start_engine() {
+  # What an engine that was killed left behind must not be taken for a running one.
+  local file pid
+  for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+    pid=$(cat "$file" 2>/dev/null || true)
+    # A process that has ended and is not yet reaped has no program any more.
+    case $(readlink "/proc/${pid:-none}/exe" 2>/dev/null) in
+      *dockerd* | *containerd*) ;;
+      *) rm -f "$file" ;;
+    esac
+  done
+  setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &
+  engine_pid=$!
+  disown
+}
+
 # ensure_engine: a Docker Engine that answers on its socket.
 ensure_engine() {
   engine_answers && return 0
@@ -58,22 +75,13 @@ ensure_engine() {
     say "started the Docker Engine (systemd)"
   else
     say "starting the Docker Engine (its log: /var/log/dockerd.log)"
-    # What an engine that was killed left behind must not be taken for a running one.
-    local file pid
-    for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
-      pid=$(cat "$file" 2>/dev/null || true)
-      # A process that has ended and is not yet reaped has no program any more.
-      case $(readlink "/proc/${pid:-none}/exe" 2>/dev/null) in
-        *dockerd* | *containerd*) ;;
-        *) rm -f "$file" ;;
-      esac
-    done
-    setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &
-    disown
+    start_engine
   fi
   local attempt
   for attempt in $(seq 1 150); do
     engine_answers && return 0
+    # One that found another on its way out has given up: try again.
+    [ -z "$engine_pid" ] || kill -0 "$engine_pid" 2>/dev/null || start_engine
     sleep 0.2
   done
   fail "the Docker Engine did not answer within 30 s: see /var/log/dockerd.log"
