@@ -21,7 +21,9 @@ class TaintEvictionController(Controller):
         self._nodes = self.watch(NODES, self._node_changed)
         self._pods = self.watch(PODS, self._pod_changed)
         self._pods.add_index("node", by_node)
-        self._seen: dict[str, dict[str, str]] = {}  # by node: when we first saw a taint that does not say since when
+        self._seen: dict[
+            str, dict[str, str]
+        ] = {}  # by node: when we first saw a taint that does not say since when
 
     def _node_changed(self, old: Any, new: Any) -> None:
         before = ((old or {}).get("spec") or {}).get("taints")

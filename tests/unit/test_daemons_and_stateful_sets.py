@@ -153,7 +153,10 @@ def test_a_revision_has_the_bytes_that_go_writes() -> None:
     model.settle()
     data = model.of(REVISIONS)[0]["data"]
     assert json.dumps(data) == json.dumps(data, sort_keys=True)
-    assert data["spec"]["template"] == {**model.get(STATEFUL_SETS, "db")["spec"]["template"], "$patch": "replace"}
+    assert data["spec"]["template"] == {
+        **model.get(STATEFUL_SETS, "db")["spec"]["template"],
+        "$patch": "replace",
+    }
 
 
 def test_pods_are_labelled_with_the_name_of_their_revision() -> None:
