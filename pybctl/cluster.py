@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +134,27 @@ def specify(wish: Wish) -> ClusterSpec:
     )
 
 
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Held while address ranges are chosen and taken: clusters made at the same time, of whichever home, would choose
+    the same ones."""
+    folder = "/run/lock" if os.path.isdir("/run/lock") else tempfile.gettempdir()
+    path = os.path.join(folder, f"pybernetes-{os.geteuid()}.lock")
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def create(wish: Wish, step: Step, *, wait: bool = True) -> ClusterSpec:
     """Creates and starts a cluster; with `wait` until every node is Ready. What failed to start is taken away."""
+    with _one_at_a_time() if wish.runtime == "docker" else nullcontext():
+        return _create(wish, step, wait=wait)
+
+
+def _create(wish: Wish, step: Step, *, wait: bool) -> ClusterSpec:
     spec = specify(wish)
     home = ClusterHome.of(spec.name)
     home.make(spec)
