@@ -39,6 +39,8 @@ class FakeAgent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
     async def Exec(self, inputs: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         try:
             start = (await anext(aiter(inputs))).start
+            # No engine starts a process in no time; kubectl 1.30 and 1.31 lose what comes before they listen.
+            await asyncio.sleep(0.05)
             match list(start.command):
                 case ["cat"]:
                     async for given in inputs:

@@ -196,9 +196,10 @@ def test_kubectl_scale_replication_controller(kubectl: Kubectl) -> None:
 def test_kubectl_server_side_dry_run_pod(kubectl: Kubectl) -> None:
     kubectl("run", "web", "--image=example.com/httpd:1", "--labels=run=web")
     patch = '{"spec":{"containers":[{"name":"web","image":"example.com/busybox:1"}]}}'
-    told = kubectl("patch", "pod", "web", "-p", patch, "--dry-run=server", "-o", "jsonpath={..image}")
-    assert told.split()[0] == "example.com/busybox:1"
-    assert kubectl("get", "pod", "web", "-o", "jsonpath={.spec.containers[0].image}") == "example.com/httpd:1"
+    image = "jsonpath={.spec.containers[0].image}"
+    told = kubectl("patch", "pod", "web", "-p", patch, "--dry-run=server", "-o", image)
+    assert told == "example.com/busybox:1"
+    assert kubectl("get", "pod", "web", "-o", image) == "example.com/httpd:1"
 
 
 def test_kubectl_proxy_port_zero(kubectl: Kubectl) -> None:
