@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import ssl
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,12 +118,16 @@ class Api:
         connection = self._connect(timeout=seconds)
         mark = "&" if "?" in path else "?"
         connection.request("GET", f"{path}{mark}watch=true", headers={**self._headers, **headers})
+        plug = connection.sock
         response = connection.getresponse()
         if response.status != 200:
             raise AssertionError(f"watch answered {response.status}: {response.read()!r}")
         try:
             yield (json.loads(line) for line in response)
         finally:
+            # A thread that still reads would hold up the closing until the server says something.
+            with suppress(OSError):
+                plug.shutdown(socket.SHUT_RDWR)
             response.close()
             connection.close()
 
