@@ -12,9 +12,11 @@ from apiserver import pki
 from .home import ClusterHome, ClusterSpec, NodeSpec
 from .userconfig import context_name
 
-# Six processes share a laptop: no thread a core for linear algebra that nobody does, few malloc arenas, and no
+# Six processes share a laptop: no thread a core for linear algebra that nobody does, one malloc arena, and no
 # docstrings in memory (docs/adr/0002-small-processes.md has the figures).
-_FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PYTHONOPTIMIZE": "2"}
+_FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "PYTHONOPTIMIZE": "2"}
+# Memory that starting took is given back at once. Not for the API server: its large lists come and go all the time.
+_TRIMMED = {**_FRUGAL, "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
 def gateway(spec: ClusterSpec) -> str:
@@ -144,7 +146,7 @@ def write_specifications(home: ClusterHome, spec: ClusterSpec, *, followers: boo
 def write_specification(home: ClusterHome, name: str, argv: list[str], *, enabled: bool) -> None:
     text: dict[str, Any] = {
         "argv": argv,
-        "env": _FRUGAL,
+        "env": _FRUGAL if name == "apiserver" else _TRIMMED,
         "log": str(home.logs / f"{name}.log"),
         "enabled": enabled,
     }
