@@ -2,332 +2,90 @@
 
 Everything is in runtime terms (ids, host paths, bytes, cores), never in Kubernetes objects: `kubeletd.translate`
 turns a pod into these specs. Times are seconds since the epoch. Ids are opaque strings.
+
+| file | what |
+|---|---|
+| specs.py | what is asked for |
+| findings.py | what is told |
+| failures.py | how it is refused |
+
+All of it is imported from here.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal, Protocol
 
-Kind = Literal["sandbox", "init", "container", "ephemeral"]
+from kubeletd.runtime.failures import (
+    ContainerNotFound,
+    ContainerNotRunning,
+    CreateFailure,
+    EngineUnavailable,
+    ImageNotFound,
+    ImagePullFailure,
+    RuntimeFailure,
+    SandboxFailure,
+    StartError,
+)
+from kubeletd.runtime.findings import (
+    ContainerFiles,
+    ContainerState,
+    EngineInfo,
+    ExecResult,
+    Image,
+    RuntimeEvent,
+    Usage,
+)
+from kubeletd.runtime.specs import (
+    ContainerSpec,
+    Device,
+    Identity,
+    Kind,
+    LogOptions,
+    Mount,
+    PortMapping,
+    RegistryAuth,
+    Resources,
+    SandboxSpec,
+    Security,
+)
+
+__all__ = [
+    "ContainerFiles",
+    "ContainerNotFound",
+    "ContainerNotRunning",
+    "ContainerSpec",
+    "ContainerState",
+    "CreateFailure",
+    "Device",
+    "EngineInfo",
+    "EngineUnavailable",
+    "ExecResult",
+    "Identity",
+    "Image",
+    "ImageNotFound",
+    "ImagePullFailure",
+    "Kind",
+    "LogOptions",
+    "Mount",
+    "PortMapping",
+    "ProcessStream",
+    "RegistryAuth",
+    "Resources",
+    "Runtime",
+    "RuntimeEvent",
+    "RuntimeFailure",
+    "SandboxFailure",
+    "SandboxSpec",
+    "Security",
+    "StartError",
+    "Stream",
+    "Usage",
+]
+
 Stream = Literal["stdout", "stderr"]
-
-
-class RuntimeFailure(Exception):
-    """The runtime refused or failed. `reason` is the container state reason Kubernetes shows for it."""
-
-    reason = "RunContainerError"
-
-    def __init__(self, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        if reason:
-            self.reason = reason
-
-
-class EngineUnavailable(RuntimeFailure):
-    """The engine does not answer: nothing is known about what was asked; ask again."""
-
-    reason = "ContainerRuntimeNotReady"
-
-
-class ContainerNotFound(RuntimeFailure):
-    """There is no container of that id (any more)."""
-
-    reason = "ContainerNotFound"
-
-
-class ContainerNotRunning(RuntimeFailure):
-    """The container exists and does not run, so there is nothing to exec in or attach to."""
-
-    reason = "ContainerNotRunning"
-
-
-class CreateFailure(RuntimeFailure):
-    """The container could not be created from its spec."""
-
-    reason = "CreateContainerError"
-
-
-class StartError(RuntimeFailure):
-    """Created, but its process could not be started (no such command, no permission); `exit_code` 127, 126 or 128."""
-
-    reason = "StartError"
-
-    def __init__(self, message: str, exit_code: int = 128, reason: str = "") -> None:
-        super().__init__(message, reason)
-        self.exit_code = exit_code
-
-
-class SandboxFailure(RuntimeFailure):
-    """The pod's sandbox could not be made."""
-
-    reason = "FailedCreatePodSandBox"
-
-
-class ImageNotFound(RuntimeFailure):
-    """No such image, here or where it was to be pulled from."""
-
-    reason = "ErrImagePull"
-
-
-class ImagePullFailure(RuntimeFailure):
-    """The pull failed for another reason (network, authorization)."""
-
-    reason = "ErrImagePull"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a container is; kept in its labels, so that the agent can adopt it after a restart.
-
-    `container` is empty for a sandbox. `attempt` counts the containers of that name in the pod (restarts).
-    """
-
-    namespace: str
-    pod: str
-    uid: str
-    container: str
-    kind: Kind
-    attempt: int = 0
-    spec_hash: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A host path bound into a container. `propagation` is private, rslave or rshared."""
-
-    host_path: str
-    container_path: str
-    read_only: bool = False
-    propagation: str = "rprivate"
-    recursive_read_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    host_path: str
-    container_path: str
-    permissions: str = "rwm"
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """Limits of a container. 0 means unset. CPU in milli-cores, memory and hugepages in bytes."""
-
-    cpu_request_milli: int = 0
-    cpu_limit_milli: int = 0
-    memory_limit: int = 0
-    memory_request: int = 0
-    pids_limit: int = 0
-    oom_score_adj: int = 0
-    devices: tuple[Device, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Security:
-    """Who the process is and what it may do. `user` is "", "uid" or "uid:gid" or a name.
-
-    `seccomp` and `apparmor`: "" the runtime's default, "unconfined", else a profile (JSON text, or a name).
-    """
-
-    user: str = ""
-    groups: tuple[int, ...] = ()
-    privileged: bool = False
-    add_capabilities: tuple[str, ...] = ()
-    drop_capabilities: tuple[str, ...] = ()
-    read_only_root: bool = False
-    no_new_privileges: bool = False
-    seccomp: str = ""
-    apparmor: str = ""
-    unmasked_proc: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PortMapping:
-    """A host port forwarded to the pod. `protocol` is TCP, UDP or SCTP; `host_ip` "" means all addresses."""
-
-    host_port: int
-    container_port: int
-    protocol: str = "TCP"
-    host_ip: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxSpec:
-    """The pod's shared namespaces. `ip` is the address on the pod network, "" with `host_network`."""
-
-    identity: Identity
-    hostname: str = ""
-    ip: str = ""
-    host_network: bool = False
-    host_ipc: bool = False
-    host_pid: bool = False
-    share_pid: bool = False
-    dns_servers: tuple[str, ...] = ()
-    dns_searches: tuple[str, ...] = ()
-    dns_options: tuple[str, ...] = ()
-    host_aliases: tuple[tuple[str, str], ...] = ()  # (name, address)
-    sysctls: Mapping[str, str] = field(default_factory=dict)
-    ports: tuple[PortMapping, ...] = ()
-    pod_resources: Resources | None = None  # limits of all of the pod together
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """One container of a pod, complete. Empty `command`/`args`/`working_dir` mean the image's own."""
-
-    identity: Identity
-    image: str
-    sandbox_id: str
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    env: tuple[tuple[str, str], ...] = ()
-    working_dir: str = ""
-    mounts: tuple[Mount, ...] = ()
-    resources: Resources = Resources()
-    pod_limited: bool = False  # the sandbox has pod_resources
-    security: Security = Security()
-    stdin: bool = False
-    stdin_once: bool = False
-    tty: bool = False
-    host_network: bool = False
-    host_pid: bool = False
-    host_ipc: bool = False
-    share_pid: bool = False
-    target_container_id: str = ""  # ephemeral: whose pid namespace is joined
-    stop_signal: str = ""
-    log_max_bytes: int = 10 * 1024 * 1024
-    log_max_files: int = 5
-    annotations: Mapping[str, str] = field(
-        default_factory=dict
-    )  # the pod's: what the simulated runtime acts on
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerState:
-    """A container as the runtime has it. `status`: created, running or exited. Times are 0 where unset."""
-
-    id: str
-    identity: Identity
-    status: Literal["created", "running", "exited"]
-    image: str = ""  # as asked for
-    image_id: str = ""
-    created_at: float = 0.0
-    started_at: float = 0.0
-    finished_at: float = 0.0
-    exit_code: int = 0
-    oom_killed: bool = False
-    error: str = ""
-    pid: int = 0
-    ip: str = ""  # sandboxes only
-    log_path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeEvent:
-    """Something happened to one of this node's containers; `state` is what is known without asking.
-
-    `action` "resync" (id and identity empty): events may have been lost, list everything. "lost": the engine does not
-    answer any more; a "resync" comes when it does.
-    """
-
-    action: Literal["started", "died", "oom", "removed", "resync", "lost"]
-    id: str = ""
-    identity: Identity | None = None
-    time: float = 0.0
-    exit_code: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """`id` is sha256:…; `digests` repository digests (`name@sha256:…`), `tags` `name:tag`. Size in bytes."""
-
-    id: str
-    tags: tuple[str, ...] = ()
-    digests: tuple[str, ...] = ()
-    size: int = 0
-    user: str = ""
-    created_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """`name` as in a container id's URL (docker), versions, and the machine under it (bytes, cores)."""
-
-    name: str
-    version: str
-    api_version: str
-    kernel_version: str
-    os_image: str
-    operating_system: str
-    architecture: str  # Go's names: amd64, arm64
-    cpus: int
-    memory: int
-    cgroup_version: int
-    cgroup_driver: str
-    machine_id: str = ""
-    root_dir: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryAuth:
-    username: str = ""
-    password: str = ""
-    server: str = ""
-    identity_token: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecResult:
-    """A finished command. `output` is stdout and stderr as they came, cut at the limit asked for."""
-
-    exit_code: int
-    output: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one running container uses: times and faults since its start, bytes now. `memory_limit` 0: none."""
-
-    cpu_nanoseconds: int
-    memory_working_set: int
-    cpu_user_nanoseconds: int = 0
-    cpu_system_nanoseconds: int = 0
-    cpu_periods: int = 0
-    cpu_throttled_periods: int = 0
-    cpu_throttled_nanoseconds: int = 0
-    memory_usage: int = 0
-    memory_limit: int = 0
-    memory_rss: int = 0
-    memory_cache: int = 0
-    memory_mapped_file: int = 0
-    memory_swap: int = 0
-    page_faults: int = 0
-    major_page_faults: int = 0
-    processes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerFiles:
-    """Where a container's own files are on the host; "" where the runtime does not tell."""
-
-    writable: str = ""  # the directory of what it has written over its image
-    log: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """`since` in seconds since the epoch (0: all), `tail` -1 for all."""
-
-    follow: bool = False
-    timestamps: bool = False
-    since: float = 0.0
-    tail: int = -1
-    stdout: bool = True
-    stderr: bool = True
 
 
 class ProcessStream(Protocol):
