@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,3 +63,28 @@ def below(root: Path) -> list[Path]:
         if point.startswith(prefix):
             found.append(Path(os.fsdecode(point)))
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
+
+
+def remove(directory: Path) -> None:
+    """Unmounts all below `directory` and removes it with what is on its own file system; gone already is fine.
+
+    Something that is still (or again) mounted in it is never emptied: it stops the removal. Raises OSError.
+    """
+    if not directory.exists():
+        return
+    for point in below(directory):
+        unmount(point)
+    _remove_from_device(directory, directory.lstat().st_dev)
+
+
+def _remove_from_device(directory: Path, device: int) -> None:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            if status.st_dev != device:
+                raise OSError(errno.EBUSY, f"something is mounted on {entry.path}")
+            if stat.S_ISDIR(status.st_mode):
+                _remove_from_device(Path(entry.path), device)
+            else:
+                os.unlink(entry.path)
+    os.rmdir(directory)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kubeletd import atomicfiles
 from kubeletd.interfaces import MountError, PodFacts
 from kubeletd.projection import File, ProjectionError, downward, keyed
-from kubeletd.volumes import host_path
+from kubeletd.volumetypes.hostpath import host_path
 
 CONFIG: dict[str, Any] = {
     "data": {"a": "1", "b": "2"},

@@ -1,0 +1,85 @@
+"""configMap, secret, downwardAPI and projected: objects of the API, shown as files that change all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kubeletd import atomicfiles, mounts
+from kubeletd.interfaces import MountError, Pod, PodFacts
+from kubeletd.projection import (
+    DEFAULT_MODE,
+    File,
+    Payload,
+    common_user,
+    downward,
+    fs_group,
+    keyed,
+    token_mode,
+)
+from kubeletd.sources import ApiSources
+from kubeletd.volumetypes.interface import Asked, Node
+
+
+class Shown:
+    def __init__(self, sources: ApiSources) -> None:
+        self._sources = sources
+
+    async def set_up(self, asked: Asked) -> str:
+        mode = asked.source.get("defaultMode", DEFAULT_MODE)
+        payload: Payload = {}
+        if asked.kind == "projected":
+            for source in asked.source.get("sources") or ():
+                payload.update(await self._source(asked.pod, source, mode, asked.facts))
+        else:
+            payload = await self._source(asked.pod, {asked.kind: asked.source}, mode, asked.facts)
+        await asyncio.to_thread(_show, asked.pod, asked.directory, payload, asked.kind != "configMap")
+        return str(asked.directory)
+
+    async def tear_down(self, directory: Path) -> None:
+        """It is unmounted and removed as every directory is."""
+
+    async def _source(self, pod: Pod, source: Mapping[str, Any], mode: int, facts: PodFacts) -> Payload:
+        namespace = pod["metadata"]["namespace"]
+        for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
+            if field in source:
+                given = source[field]
+                name = given.get("secretName") or given["name"]
+                obj = await self._sources.get(kind, namespace, name)  # type: ignore[arg-type]
+                return keyed(kind, name, obj, given.get("items") or (), mode, bool(given.get("optional")))
+        if "downwardAPI" in source:
+            return downward(pod, source["downwardAPI"].get("items") or (), mode, facts)
+        if "serviceAccountToken" in source:
+            given = source["serviceAccountToken"]
+            account = pod["spec"].get("serviceAccountName") or "default"
+            seconds = given.get("expirationSeconds") or 3600
+            token, _ = await self._sources.token(namespace, account, given.get("audience", ""), seconds, pod)
+            data = File(token.encode(), token_mode(pod, mode))
+            return {given["path"]: data}
+        raise MountError(f"projected volume source {', '.join(source)} is not supported")
+
+
+def create(node: Node) -> Shown:
+    return Shown(node.sources)
+
+
+def _show(pod: Pod, directory: Path, payload: Payload, in_memory: bool) -> None:
+    """Writes a shown volume. What may be secret is never on disk."""
+    if not directory.exists():
+        directory.mkdir(parents=True, mode=0o755)
+    if in_memory and not os.path.ismount(directory):
+        mounts.mount_tmpfs(directory, mode=0o777, executable=False)
+    group, owner = fs_group(pod), common_user(pod)
+    atomicfiles.write(
+        directory,
+        payload,
+        owner=owner if owner is not None and _has_token(payload) else -1,
+        group=group if group is not None else -1,
+    )
+
+
+def _has_token(payload: Payload) -> bool:
+    return any(file.mode == 0o600 for file in payload.values())
