@@ -53,6 +53,7 @@ class ImageCollector:
         self._clock = clock
         self._pulled: dict[str, PulledImage] = {}
         self._loaded = False
+        self.on_removed: Callable[[str], None] | None = None  # is told the ids of images that are gone
         self._turn = asyncio.Lock()
 
     def pulled(self, name: str, image: Image) -> None:
@@ -118,7 +119,10 @@ class ImageCollector:
                     continue
                 log.info("removed image %s, which no pod uses", image.name)
                 names[image.id] -= 1
-                freed += image.size if names[image.id] <= 0 else 0
+                if names[image.id] <= 0:
+                    freed += image.size
+                    if self.on_removed is not None:
+                        self.on_removed(image.id)
                 del self._pulled[image.name]
             self._save()
             return freed

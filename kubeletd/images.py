@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from kubeletd import imagenames, keyring
 from kubeletd.interfaces import Container, Pod
+from kubeletd.keyring import Credential
 from kubeletd.podstate.restart import duration
-from kubeletd.runtime.interface import EngineUnavailable, Image, RegistryAuth, Runtime, RuntimeFailure
+from kubeletd.pullrecords import PullRecords
+from kubeletd.runtime.interface import EngineUnavailable, Image, ImagePullFailure, Runtime, RuntimeFailure
 
 INITIAL_BACKOFF, MAX_BACKOFF = 10.0, 300.0
 PARALLEL_PULLS = 3
 NAMED_IN_STATUS = 50  # images a node's status lists at most
-_DEFAULT_REGISTRY = "docker.io"
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_TAG, _DIGEST = r"[\w][\w.-]{0,127}", r"[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{32,}"
-_REFERENCE = re.compile(rf"^(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*(?::{_TAG})?(?:@{_DIGEST})?$")
 Record = Callable[[str, str, str], None]  # Normal|Warning, reason, message
 
 
@@ -45,57 +39,14 @@ class ImageTrouble(Exception):
         self.retry_after = retry_after
 
 
-def valid_reference(image: str) -> bool:
-    """Whether it can be an image's name (distribution reference grammar) or id."""
-    return len(image) <= 4096 and _REFERENCE.match(image) is not None
+def shown_id(image: Image, name: str) -> str:
+    """containerStatuses[].imageID of an image that a pod calls `name`.
 
-
-def pull_policy(container: Container) -> str:
-    """As the API server defaults it: Always for the tag latest."""
-    given = container.get("imagePullPolicy")
-    if given:
-        return str(given)
-    name = container["image"].partition("@")[0]
-    tag = name.rpartition("/")[2].partition(":")[2]
-    return "Always" if "@" not in container["image"] and tag in ("", "latest") else "IfNotPresent"
-
-
-def registry_of(image: str) -> str:
-    first, slash, _ = image.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else _DEFAULT_REGISTRY
-
-
-def credentials(secrets: Iterable[Mapping[str, Any]], image: str) -> RegistryAuth | None:
-    """The first entry of the pull secrets (dockerconfigjson or dockercfg) for the image's registry."""
-    registry = registry_of(image)
-    for secret in secrets:
-        data = secret.get("data") or {}
-        try:
-            if ".dockerconfigjson" in data:
-                entries = json.loads(base64.b64decode(data[".dockerconfigjson"])).get("auths") or {}
-            elif ".dockercfg" in data:
-                entries = json.loads(base64.b64decode(data[".dockercfg"]))
-            else:
-                continue
-        except ValueError:
-            continue
-        for server, entry in entries.items():
-            host = re.sub(r"^https?://", "", server).partition("/")[0]
-            if host.removeprefix("index.") == registry:
-                return _auth(server, entry)
-    return None
-
-
-def _auth(server: str, entry: Mapping[str, Any]) -> RegistryAuth:
-    username, password = entry.get("username") or "", entry.get("password") or ""
-    if entry.get("auth"):
-        username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-    return RegistryAuth(username, password, server, entry.get("identitytoken") or "")
-
-
-def shown_id(image: Image) -> str:
-    """containerStatuses[].imageID: where it came from if a registry gave it, else its own id."""
-    return image.digests[0] if image.digests else image.id
+    Where it came from if a registry gave it (of several places the one that is named so), else its own id.
+    """
+    wanted = imagenames.repository(name)
+    same = (digest for digest in image.digests if imagenames.repository(digest) == wanted)
+    return next(same, image.digests[0] if image.digests else image.id)
 
 
 def node_images(images: Iterable[Image]) -> list[dict[str, Any]]:
@@ -106,12 +57,15 @@ def node_images(images: Iterable[Image]) -> list[dict[str, Any]]:
 
 
 class Images:
-    """One node's images. Pods that need the same image at once share one pull."""
+    """One node's images. Pods that need the same image at once share one pull; others wait for one of `parallel`."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(
+        self, runtime: Runtime, records: PullRecords | None = None, parallel: int = PARALLEL_PULLS
+    ) -> None:
         self._runtime = runtime
-        self._slots = asyncio.Semaphore(PARALLEL_PULLS)
-        self._pulls: dict[tuple[str, RegistryAuth | None], asyncio.Task[Image]] = {}
+        self.records = records or PullRecords(None)
+        self._slots = asyncio.Semaphore(parallel)
+        self._pulls: dict[tuple[str, tuple[Credential, ...]], asyncio.Task[tuple[Image, float]]] = {}
         self._backoff: dict[tuple[str, str], float] = {}  # (pod uid, image) → the last delay
         #: Is told of names that were not here before and now are.
         self.on_pulled: Callable[[str, Image], None] | None = None
@@ -126,7 +80,7 @@ class Images:
     ) -> Image:
         """The container's image, pulled if its policy says so. Raises ImageTrouble, EngineUnavailable."""
         name, uid = container["image"], pod["metadata"]["uid"]
-        if not valid_reference(name):
+        if not imagenames.valid(name):
             text = (
                 f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": '
                 "invalid reference format"
@@ -134,10 +88,11 @@ class Images:
             record("Warning", "InspectFailed", text)
             record("Warning", "Failed", "Error: InvalidImageName")
             raise ImageTrouble("InvalidImageName", text, retry_after=MAX_BACKOFF)
-        policy = pull_policy(container)
+        policy = container.get("imagePullPolicy") or imagenames.policy(name)
+        credentials = keyring.lookup(secrets, name)
         if policy != "Always":
             present = await self._present(name, record)
-            if present is not None:
+            if present is not None and self.records.may_use(name, present.id, credentials):
                 text = f'Container image "{name}" already present on machine and can be accessed by the pod'
                 record("Normal", "Pulled", text)
                 self._backoff.pop((uid, name), None)
@@ -150,18 +105,15 @@ class Images:
         record("Normal", "Pulling", f'Pulling image "{name}"')
         begun = time.monotonic()
         try:
-            image = await self._shared_pull(name, credentials(secrets, name))
+            image, seconds = await self._shared_pull(name, credentials)
         except EngineUnavailable:
             raise
         except RuntimeFailure as error:
             raise self._failed(uid, name, error, record) from error
-        took = _seconds(time.monotonic() - begun)
+        took, waited = _seconds(seconds), _seconds(time.monotonic() - begun)
         size = f" Image size: {image.size} bytes." if image.size else ""
-        record(
-            "Normal",
-            "Pulled",
-            f'Successfully pulled image "{name}" in {took} ({took} including waiting).{size}',
-        )
+        text = f'Successfully pulled image "{name}" in {took} ({waited} including waiting).{size}'
+        record("Normal", "Pulled", text)
         self._backoff.pop((uid, name), None)
         return image
 
@@ -188,22 +140,51 @@ class Images:
         record("Warning", "Failed", "Error: ImagePullBackOff")
         return ImageTrouble(error.reason, text, "ImagePullBackOff", later, delay)
 
-    async def _shared_pull(self, name: str, auth: RegistryAuth | None) -> Image:
-        key = (name, auth)
+    async def _shared_pull(self, name: str, credentials: tuple[Credential, ...]) -> tuple[Image, float]:
+        key = (name, credentials)
         task = self._pulls.get(key)
         if task is None:
-            task = self._pulls[key] = asyncio.create_task(self._pull(name, auth), name=f"pull {name}")
+            task = self._pulls[key] = asyncio.create_task(self._pull(name, credentials), name=f"pull {name}")
             task.add_done_callback(lambda _: self._pulls.pop(key, None))
         # A pod that is deleted meanwhile does not take the image from the others.
         return await asyncio.shield(task)
 
-    async def _pull(self, name: str, auth: RegistryAuth | None) -> Image:
+    async def _pull(self, name: str, credentials: tuple[Credential, ...]) -> tuple[Image, float]:
+        """The image, and how many seconds its pull took once its turn had come."""
         async with self._slots:
+            begun = time.monotonic()
             known = self.on_pulled is None or await self._runtime.image(name) is not None
-            image = await self._runtime.pull(name, auth)
+            self.records.begin(name)
+            try:
+                image, used = await self._pull_by_any(name, credentials)
+            except EngineUnavailable:
+                raise
+            except RuntimeFailure:
+                self.records.failed(name)
+                raise
+            self.records.pulled(name, image.id, used, time.time())
             if not known and self.on_pulled is not None:
                 self.on_pulled(name, image)
-            return image
+            return image, time.monotonic() - begun
+
+    async def _pull_by_any(
+        self, name: str, credentials: tuple[Credential, ...]
+    ) -> tuple[Image, Credential | None]:
+        """Tries one credential after the other; without any, nobody's."""
+        if not credentials:
+            return await self._runtime.pull(name), None
+        failures: list[RuntimeFailure] = []
+        for credential in credentials:
+            try:
+                return await self._runtime.pull(name, credential.auth), credential
+            except EngineUnavailable:
+                raise
+            except RuntimeFailure as error:
+                failures.append(error)
+        said = list(dict.fromkeys(failure.message for failure in failures))
+        if len(said) == 1:
+            raise failures[0]
+        raise ImagePullFailure(f"[{', '.join(said)}]")
 
     async def close(self) -> None:
         tasks = list(self._pulls.values())

@@ -73,7 +73,7 @@ class ImageVolumes:
                 text = f'failed to mount image volume "{volume["name"]}": {error.message}'
                 record("Warning", "Failed", f"Error: {text}")
                 raise ImageTrouble("CreateContainerError", text) from error
-        self._shown[str(path)] = shown_id(image)
+        self._shown[str(path)] = shown_id(image, wanted["image"])
 
     async def release(self, uid: str, directory: Path) -> None:
         """The pod's volumes are unmounted. Raises RuntimeFailure."""

@@ -85,6 +85,24 @@ class Options(ComponentConfig):
     shutdown_grace_period_critical_pods: float = Field(
         0.0, ge=0, description="the part of it that is kept for critical pods, which end last"
     )
+    max_parallel_image_pulls: int = Field(
+        3, ge=1, description="how many images are pulled at once; 1: one after the other"
+    )
+    image_pull_credentials_verification_policy: Literal[
+        "NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"
+    ] = Field(
+        "NeverVerifyPreloadedImages",
+        description="for which images that are here already a pod has to have pull secrets that they were pulled "
+        "with, or others that the registry takes",
+    )
+    preloaded_images_verification_allowlist: tuple[str, ...] = Field(
+        (), description="names without tags, or beginnings that end in /*, for NeverVerifyAllowlistedImages"
+    )
+    image_pull_records: str = Field(
+        "",
+        description="folder where it is kept what images were pulled with; nodes on one engine share it "
+        "(default: image_manager in --root-dir)",
+    )
     image_gc_high_threshold: int = Field(
         85,
         ge=0,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from apimachinery.errors import StatusError
 from kubeletd import podfiles, translate
@@ -44,12 +45,7 @@ async def gather(
     """Everything the container refers to, read. `paths` are the volumes', `target` the id of the container whose
     processes an ephemeral one sees. Makes nothing in the engine, so it may be cancelled."""
     container, kind = translate.find_container(pod, instruction.name)
-    namespace = pod["metadata"]["namespace"]
-    secrets = []
-    for reference in pod["spec"].get("imagePullSecrets") or ():
-        secret = await parts.sources.get("Secret", namespace, reference.get("name") or "")
-        if secret is not None:
-            secrets.append(secret)
+    secrets = await _pull_secrets(parts, pod)
     image = await parts.images.ensure(pod, container, secrets, record)
     env = await parts.resolve(pod, container, parts.sources, facts)
     shown = await parts.image_volumes.ensure(pod, container, paths, secrets, record)
@@ -72,7 +68,26 @@ async def gather(
     if parts.root is not None:
         spec = podfiles.with_seccomp(parts.root, spec)
     sizes = sizes_of(container.get("resources"))
-    return Gathered(spec, shown_id(image), sizes, tuple(sorted(shown.items())))
+    return Gathered(spec, shown_id(image, container["image"]), sizes, tuple(sorted(shown.items())))
+
+
+async def _pull_secrets(parts: Parts, pod: Pod) -> list[Mapping[str, Any]]:
+    """Those that there are; one that is missing does not stop a pull that needs none."""
+    found, missing = [], []
+    for reference in pod["spec"].get("imagePullSecrets") or ():
+        name = reference.get("name")
+        if not name:
+            continue
+        secret = await parts.sources.get("Secret", pod["metadata"]["namespace"], name)
+        if secret is None:
+            missing.append(name)
+        else:
+            found.append(secret)
+    if missing:
+        text = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+        text += "attempting to pull the image may not succeed."
+        parts.record(pod, "", "Warning", "FailedToRetrieveImagePullSecret", text)
+    return found
 
 
 async def prepare(

@@ -27,6 +27,7 @@ from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import CannotStart, ServerOptions
 from kubeletd.nodestatus import NodeSettings, pairs, parse_taint
 from kubeletd.parts import Parts
+from kubeletd.pullrecords import PullRecords
 from kubeletd.upkeep import UpkeepSettings
 
 if TYPE_CHECKING:
@@ -111,10 +112,15 @@ async def _docker_node(
         options.docker_endpoint,
     )
     sources = await stack.enter_async_context(ApiSources(client))
+    records = PullRecords(
+        Path(options.image_pull_records or root / "image_manager"),
+        options.image_pull_credentials_verification_policy,
+        options.preloaded_images_verification_allowlist,
+    )
 
     def parts(agent: NodeAgent) -> Parts:
         sources.changed = agent.sources_changed
-        images = Images(runtime)
+        images = Images(runtime, records, options.max_parallel_image_pulls)
         image_volumes = ImageVolumes(runtime, images)
         return Parts(
             runtime=runtime,

@@ -87,6 +87,7 @@ class Upkeep:
         if self._parts.root is None:
             return
         self._parts.images.on_pulled = self._collector.pulled
+        self._collector.on_removed = self._parts.images.records.forget
         async with asyncio.TaskGroup() as group:
             group.create_task(self._collector.run())
             group.create_task(self._pressures.run())

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from apiserver import pki
+from apiserver import kubeconfigs, pki
 
 from .home import ClusterHome, ClusterSpec, NodeSpec
 from .userconfig import context_name
@@ -41,16 +41,16 @@ def make_credentials(home: ClusterHome, spec: ClusterSpec) -> None:
     found = pki.ensure_cluster_pki(
         home.data / "pki", service_cidr=spec.service_cidr, extra_names=_server_names(spec)
     )
-    pki.ensure_kubeconfigs(found, home.data, server_url(spec))
+    kubeconfigs.ensure_kubeconfigs(found, home.data, server_url(spec))
     proxy = pki.issue_client(found.ca, "system:kube-proxy", ("system:node-proxiers",))
-    pki.write_kubeconfig(
+    kubeconfigs.write_kubeconfig(
         home.data / "kube-proxy.conf", server_url(spec), found.ca.pem, proxy, user="system:kube-proxy"
     )
     for node in spec.nodes:
         directory = home.node(node.name)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         credential = pki.issue_node(found.ca, node.name)
-        pki.write_kubeconfig(
+        kubeconfigs.write_kubeconfig(
             directory / "kubeconfig",
             server_url(spec),
             found.ca.pem,
@@ -99,6 +99,8 @@ def _agent(home: ClusterHome, spec: ClusterSpec, node: NodeSpec) -> list[str]:
         # The disk is the user's, who may have filled it with anything: only memory is the nodes' own.
         "--eviction-hard=memory.available<100Mi",
         "--image-gc-high-threshold=100",
+        # The engine is every node's, and so are its images.
+        f"--image-pull-records={home.directory / 'images'}",
         *(f"--capacity={key}={value}" for key, value in node.capacity.items()),
         *(f"--node-labels={key}={value}" for key, value in node.labels.items()),
     )

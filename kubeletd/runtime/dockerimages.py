@@ -7,6 +7,7 @@ import json
 from contextlib import aclosing
 from urllib.parse import quote
 
+from kubeletd import imagenames
 from kubeletd.runtime import dockerspec
 from kubeletd.runtime.dockerengine import Engine
 from kubeletd.runtime.dockerstream import EngineError, json_lines
@@ -26,8 +27,10 @@ class DockerImages:
     _engine: Engine
 
     async def image(self, reference: str) -> Image | None:
+        # A digest says which; a tag before it says nothing more.
+        name = imagenames.pulled_by(reference) if "@" in reference else reference
         try:
-            return dockerspec.image_of(await self._engine.call("GET", f"/images/{quote(reference)}/json"))
+            return dockerspec.image_of(await self._engine.call("GET", f"/images/{quote(name)}/json"))
         except EngineError as error:
             if error.status == 404:
                 return None
@@ -50,9 +53,8 @@ class DockerImages:
                 "identitytoken": auth.identity_token,
             }
             headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(given).encode()).decode()
-        query = {"fromImage": reference}
-        if "@" not in reference and ":" not in reference.rpartition("/")[2]:
-            query["tag"] = "latest"  # without one the engine pulls all of them
+        # Without a tag the engine would pull all of them.
+        query = {"fromImage": imagenames.pulled_by(reference)}
         try:
             reader, writer = await self._engine.endpoint.open(
                 "POST", "/images/create", query, headers=headers

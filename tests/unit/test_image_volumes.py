@@ -38,7 +38,7 @@ class Runtime(SimulatedRuntime):
         self.asked.append(("pull", reference))
         if "missing" in reference:
             raise ImageNotFound("not found")
-        return Image("sha256:1", digests=("models@sha256:2",))
+        return Image("sha256:1", digests=("models@sha256:" + "2" * 64,))
 
     async def show_image(self, image_id: str, uid: str, volume: str, target: Path) -> None:
         if self.broken:
@@ -61,11 +61,11 @@ async def test_only_what_a_container_mounts_is_pulled(
     path = str(tmp_path / "volumes" / imagevolumes.PLUGIN / "v")
     os.makedirs(path)
     assert await volumes.ensure(POD, B, {"v": path}, [], nobody) == {}
-    assert await volumes.ensure(POD, A, {"v": path}, [], nobody) == {"v": "models@sha256:2"}
+    assert await volumes.ensure(POD, A, {"v": path}, [], nobody) == {"v": "models@sha256:" + "2" * 64}
     assert runtime.asked == [("pull", "models:1"), ("show", "sha256:1", "u", "v", path)]
     # Another container, another run: it is there.
     monkeypatch.setattr("os.path.ismount", lambda target: target == path)
-    assert await volumes.ensure(POD, A, {"v": path}, [], nobody) == {"v": "models@sha256:2"}
+    assert await volumes.ensure(POD, A, {"v": path}, [], nobody) == {"v": "models@sha256:" + "2" * 64}
     assert len(runtime.asked) == 2
     await volumes.release("u", tmp_path)
     assert runtime.asked[2:] == [("forget", "u")]
