@@ -78,6 +78,11 @@ class Entry:
         data = b'%s%d",%s' % (_WIRE_HEAD, revision, self.data[self._tail() :])
         return Entry(self.key, self.namespace, self.name, revision, data, self.labels, self.fields)
 
+    def holding(self, obj: Mapping[str, Any], fields: dict[str, str]) -> Entry:
+        """This entry with another shape of its object: `obj`, with what selectors ask of that."""
+        data = wire(encode(obj), self.revision)
+        return Entry(self.key, self.namespace, self.name, self.revision, data, labels_of(obj), fields)
+
     def _tail(self) -> int:
         return len(_WIRE_HEAD) + len(str(self.revision)) + 2
 

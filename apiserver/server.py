@@ -22,7 +22,7 @@ from apiserver.aggregation.backend import Backends
 from apiserver.aggregation.registration import Registration
 from apiserver.authn import Authenticator
 from apiserver.authz import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Authorizer
-from apiserver.cacher import Cachers
+from apiserver.cachers import Cachers
 from apiserver.config import ServerConfig
 from apiserver.connection import ConnectionServer, Request
 from apiserver.customresources.controller import CustomResources

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from apimachinery import resources  # noqa: E402
-from apiserver.cacher import Cachers  # noqa: E402
+from apiserver.cachers import Cachers  # noqa: E402
 from apiserver.storage.interface import Compare, Put, Store, Target  # noqa: E402
 from apiserver.storage.sqlite import SqliteStore  # noqa: E402
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from apimachinery import meta, resources
 from apimachinery.resources import Resource
 from apimachinery.schema import Schema
-from apiserver.cacher import Cachers
+from apiserver.cachers import Cachers
 from apiserver.entry import Entry
 from apiserver.registry.call import Backend, system_call
 from apiserver.registry.kinds import KINDS

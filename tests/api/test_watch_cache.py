@@ -15,7 +15,8 @@ from storage_engines import ENGINES, opened, put
 
 from apimachinery import resources
 from apimachinery.errors import StatusError
-from apiserver.cacher import Cacher, Cachers
+from apiserver.cacher import Cacher
+from apiserver.cachers import Cachers
 from apiserver.fanout import Watcher
 from apiserver.storage.feed import Feed
 from apiserver.storage.interface import CompactedError, Delete, Store
