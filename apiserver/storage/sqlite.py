@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from apiserver.storage.decided import Decided
 from apiserver.storage.interface import (
     MAX_OPS,
     Compare,
@@ -25,15 +26,12 @@ from apiserver.storage.interface import (
     Event,
     KeyValue,
     Op,
-    Put,
     RangeResult,
     StorageError,
-    Target,
     TxnResult,
 )
-from apiserver.storage.leases import LeaseTable
 from apiserver.storage.publication import Publication
-from apiserver.storage.versions import SHIFT, Row, Version, VersionTable, connect
+from apiserver.storage.versions import Row, Version, VersionTable, connect
 from apiserver.storage.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -43,7 +41,6 @@ _CATCH_UP_ROWS = 1000
 _SWEEP_REVISIONS = 500
 _TICK_SECONDS = 10.0
 _LEASE_SECONDS = 0.5
-_NOTHING = Version(0, 0, 0, 0)
 
 T = TypeVar("T")
 
@@ -63,14 +60,6 @@ class _State(NamedTuple):
     present: dict[str, Version]
     revision: int
     leases: Sequence[tuple[int, int]]
-
-
-def _encodable(key: str) -> bool:
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class SqliteStore:
@@ -96,10 +85,8 @@ class SqliteStore:
         self._quota_bytes = quota_bytes
         self._lock_file = -1
         self._open = False
-        self._present: dict[str, Version] = {}
-        self._leases = LeaseTable()
+        self._decided = Decided()
         self._last_lease = 0
-        self._sequenced = 0  # the last decided revision
         self._publication = Publication()
         self._pending: deque[_Pending] = deque()
         self._flushing = False
@@ -150,17 +137,10 @@ class SqliteStore:
 
     def _adopt(self, state: _State) -> None:
         """Go on from what is on disk."""
-        self._present = state.present
-        self._sequenced = self._publication.revision = state.revision
-        self._leases = LeaseTable()
-        now = self._loop.time()
-        for lease, ttl in state.leases:
-            # The clock of before is unknown: like etcd under a new leader, every lease begins anew.
-            self._leases.grant(lease, ttl, now)
-            self._last_lease = max(self._last_lease, lease)
-        for key, version in self._present.items():
-            if version.lease in self._leases:
-                self._leases.attach(version.lease, key)
+        self._publication.revision = state.revision
+        # The clock of before is unknown: like etcd under a new leader, every lease begins anew.
+        self._decided = Decided(state.present, state.revision, state.leases, self._loop.time())
+        self._last_lease = max([self._last_lease, *(lease for lease, _ in state.leases)])
 
     async def close(self) -> None:
         if not self._open:
@@ -231,12 +211,12 @@ class SqliteStore:
         if self._failure:
             raise StorageError(self._failure)
         done: asyncio.Future[TxnResult] = self._loop.create_future()
-        if all(self._holds(compare) for compare in compares):
-            rows = self._rows(ops)
-            self._pending.append(_Pending(rows, self._sequenced, None, done))
+        if all(self._decided.holds(compare) for compare in compares):
+            rows = self._decided.rows(ops)
+            self._pending.append(_Pending(rows, self._decided.revision, None, done))
         else:
             failed = [compare.key for compare in compares]
-            self._pending.append(_Pending((), self._sequenced, failed, done))
+            self._pending.append(_Pending((), self._decided.revision, failed, done))
         if not self._flushing:
             self._flushing = True
             if self._in_memory:
@@ -245,47 +225,6 @@ class SqliteStore:
                 # Once more around the loop, so that what is submitted in this turn shares a group.
                 self._loop.call_soon(self._flush)
         return done
-
-    def _holds(self, compare: Compare) -> bool:
-        present = self._present.get(compare.key, _NOTHING)
-        if compare.target is Target.MOD_REVISION:
-            return present.mod_revision == compare.value
-        if compare.target is Target.CREATE_REVISION:
-            return present.create_revision == compare.value
-        return present.version == compare.value
-
-    def _rows(self, ops: Sequence[Op]) -> list[Row]:
-        """The rows that `ops` add, at one new revision if there are any; present versions follow."""
-        if len(ops) > MAX_OPS:
-            raise StorageError("too many operations in txn request")
-        if len({op.key for op in ops}) < len(ops):
-            raise StorageError("duplicate key given in txn request")
-        for op in ops:
-            if not (op.key.isascii() or _encodable(op.key)):
-                raise StorageError(f"key {op.key!r} is not valid Unicode")
-            if isinstance(op, Put) and op.lease and op.lease not in self._leases:
-                raise StorageError("requested lease not found")
-        revision = self._sequenced + 1
-        rows: list[Row] = []
-        for op in ops:
-            before = self._present.get(op.key)
-            place = (revision << SHIFT) + len(rows)
-            if isinstance(op, Delete):
-                if before is None:
-                    continue
-                del self._present[op.key]
-                rows.append(Row(place, op.key, 0, 0, 0, None))
-            else:
-                created, version = (before.create_revision, before.version + 1) if before else (revision, 1)
-                self._present[op.key] = Version(created, revision, version, op.lease)
-                rows.append(Row(place, op.key, created, version, op.lease, op.value))
-                if op.lease:
-                    self._leases.attach(op.lease, op.key)
-            if before is not None and before.lease and before.lease != getattr(op, "lease", 0):
-                self._leases.detach(before.lease, op.key)
-        if rows:
-            self._sequenced = revision
-        return rows
 
     def _flush(self) -> None:
         """Write the next group; `_flushed` goes on from there."""
@@ -390,33 +329,31 @@ class SqliteStore:
         self._last_lease += 1
         lease = self._last_lease
         await self._call(self._writing, self._writer.add_lease, lease, ttl)
-        self._leases.grant(lease, ttl, self._loop.time())
+        self._decided.leases.grant(lease, ttl, self._loop.time())
         return lease
 
     async def revoke_lease(self, lease: int) -> None:
-        if lease not in self._leases:
+        if lease not in self._decided.leases:
             raise StorageError("requested lease not found")
         await self._end_lease(lease)
 
     async def keep_lease_alive(self, lease: int) -> None:
         self._check()
-        if lease not in self._leases:
+        if lease not in self._decided.leases:
             raise StorageError("requested lease not found")
-        self._leases.keep_alive(lease, self._loop.time())
+        self._decided.leases.keep_alive(lease, self._loop.time())
 
     async def _end_lease(self, lease: int) -> None:
-        keys = sorted(self._leases.end(lease))
+        keys = sorted(self._decided.leases.end(lease))
         for start in range(0, len(keys), MAX_OPS):
             part = keys[start : start + MAX_OPS]
-            await self._submit(
-                [], [Delete(key) for key in part if self._present.get(key, _NOTHING).lease == lease]
-            )
+            await self._submit([], [Delete(key) for key in part if self._decided.lease_of(key) == lease])
         await self._call(self._writing, self._writer.remove_leases, [lease])
 
     async def _expire_leases(self) -> None:
         while True:
             await asyncio.sleep(_LEASE_SECONDS)
-            for lease in self._leases.expired(self._loop.time()):
+            for lease in self._decided.leases.expired(self._loop.time()):
                 try:
                     await self._end_lease(lease)
                 except StorageError as error:
