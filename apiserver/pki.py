@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
-import json
 import os
 import tempfile
-from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,13 +33,6 @@ BACKDATE = timedelta(minutes=5)
 NODES_GROUP = "system:nodes"
 NODE_USER_PREFIX = "system:node:"
 MASTERS_GROUP = "system:masters"
-
-COMPONENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("admin", "kubernetes-admin", (MASTERS_GROUP,)),
-    ("scheduler", "system:kube-scheduler", ()),
-    ("controller-manager", "system:kube-controller-manager", ()),
-)
-"""Kubeconfigs made beside the PKI: file stem, user name, groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """One process at a time makes certificates in a directory."""
     with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -328,7 +319,7 @@ def ensure_cluster_pki(
 ) -> ClusterPKI:
     """Everything an apiserver needs in `pki_dir`; what is missing, expiring or too narrow is made anew."""
     pki_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(pki_dir):
+    with locked(pki_dir):
         pki = ClusterPKI(pki_dir, ensure_ca(pki_dir, now))
         names = serving_names(service_cidr, extra_names)
         stored = _stored(pki.serving_cert, pki.serving_key)
@@ -345,69 +336,3 @@ def ensure_cluster_pki(
 def _store(credential: Credential, cert: Path, key: Path) -> None:
     write_atomically(key, credential.key)
     write_atomically(cert, credential.certificate, 0o644)
-
-
-def kubeconfig(
-    server: str, ca_pem: bytes, credential: Credential, *, user: str, cluster: str = "pybernetes"
-) -> str:
-    """A kubeconfig with one context, everything embedded. YAML."""
-    context = f"{user}@{cluster}"
-
-    def data(pem: bytes) -> str:
-        return b64encode(pem).decode()
-
-    return f"""apiVersion: v1
-kind: Config
-clusters:
-- name: {json.dumps(cluster)}
-  cluster:
-    server: {json.dumps(server)}
-    certificate-authority-data: {data(ca_pem)}
-contexts:
-- name: {json.dumps(context)}
-  context:
-    cluster: {json.dumps(cluster)}
-    user: {json.dumps(user)}
-current-context: {json.dumps(context)}
-users:
-- name: {json.dumps(user)}
-  user:
-    client-certificate-data: {data(credential.certificate)}
-    client-key-data: {data(credential.key)}
-"""
-
-
-def write_kubeconfig(
-    path: Path, server: str, ca_pem: bytes, credential: Credential, *, user: str, cluster: str = "pybernetes"
-) -> None:
-    """Write a kubeconfig, readable by its owner alone."""
-    write_atomically(path, kubeconfig(server, ca_pem, credential, user=user, cluster=cluster).encode())
-
-
-def ensure_kubeconfigs(pki: ClusterPKI, data_dir: Path, server: str, now: datetime | None = None) -> None:
-    """`<data dir>/{admin,scheduler,controller-manager}.conf`, pointing at `server`; good ones stay as they are."""
-    with _locked(pki.directory):
-        for stem, user, groups in COMPONENTS:
-            path = data_dir / f"{stem}.conf"
-            stored = _kubeconfig_credential(path, server, pki.ca.pem)
-            if stored is None or not is_good(stored, pki.ca, now=now):
-                write_kubeconfig(
-                    path, server, pki.ca.pem, issue_client(pki.ca, user, groups, now=now), user=user
-                )
-
-
-def _kubeconfig_credential(path: Path, server: str, ca_pem: bytes) -> Credential | None:
-    """The credential in a kubeconfig we wrote for this server and CA, else None."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return None
-    fields = dict(line.strip().split(": ", 1) for line in lines if ": " in line)
-    if fields.get("server") != json.dumps(server):
-        return None
-    if fields.get("certificate-authority-data") != b64encode(ca_pem).decode():
-        return None
-    try:
-        return Credential(b64decode(fields["client-certificate-data"]), b64decode(fields["client-key-data"]))
-    except (KeyError, ValueError):
-        return None

@@ -77,10 +77,10 @@ def _in_child(
     """Never returns: what the parent set up to run at its exit is none of the child's business."""
     code = 1
     try:
-        from apiserver import pki
+        from apiserver import kubeconfigs, pki
 
         made = pki.ensure_cluster_pki(data_dir / "pki", service_cidr=service_cidr, extra_names=extra_names)
-        pki.ensure_kubeconfigs(made, data_dir, server)
+        kubeconfigs.ensure_kubeconfigs(made, data_dir, server)
         code = 0
     except BaseException as err:  # noqa: BLE001 - whatever it is, the parent reports it
         os.write(writer, (str(err) or type(err).__name__).encode())

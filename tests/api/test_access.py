@@ -16,7 +16,7 @@ import yaml
 from apiclient import Api, Object
 from servers import Server
 
-from apiserver import pki
+from apiserver import kubeconfigs, pki
 
 RBAC = "rbac.authorization.k8s.io"
 KUBECTL = "/usr/bin/kubectl"
@@ -50,7 +50,7 @@ def node_client(server: Server, api: Api, tmp_path: Path) -> Iterator[Api]:
     ca = pki.CertificateAuthority.load(server.data / "pki")
     config = yaml.safe_load((server.data / "admin.conf").read_text())
     url = config["clusters"][0]["cluster"]["server"]
-    pki.write_kubeconfig(tmp_path / "node.conf", url, ca.pem, pki.issue_node(ca, "n1"), user="system:node:n1")
+    kubeconfigs.write_kubeconfig(tmp_path / "node.conf", url, ca.pem, pki.issue_node(ca, "n1"), user="system:node:n1")
     client = Api(tmp_path / "node.conf")
     yield client
     client.close()
@@ -77,7 +77,7 @@ def test_a_wrong_token_and_a_strangers_certificate_are_refused(server: Server, t
     cluster = config["clusters"][0]["cluster"]
     credential = pki.issue_client(stranger, "admin", ("system:masters",))
     ca = b64decode(cluster["certificate-authority-data"])
-    pki.write_kubeconfig(tmp_path / "x.conf", cluster["server"], ca, credential, user="admin")
+    kubeconfigs.write_kubeconfig(tmp_path / "x.conf", cluster["server"], ca, credential, user="admin")
     with pytest.raises((ssl.SSLError, ConnectionError)):
         Api(tmp_path / "x.conf").get("/version")
 

@@ -15,7 +15,7 @@ import busyboximage
 from docker.api.client import APIClient
 
 from apimachinery import resources
-from apiserver import pki
+from apiserver import kubeconfigs, pki
 from kubeclient.client import Client
 from kubeclient.config import Config
 from kubeclient.informer import Informer
@@ -86,7 +86,7 @@ class NodeCluster:
             authority = pki.ensure_ca(self.directory / "pki")
             credential = pki.issue_node(authority, node)
             ca_pem = self.server.ca_file.read_bytes()
-            pki.write_kubeconfig(path, self.server.url, ca_pem, credential, user=f"system:node:{node}")
+            kubeconfigs.write_kubeconfig(path, self.server.url, ca_pem, credential, user=f"system:node:{node}")
         return path
 
     def add_node(self, name: str, *flags: str) -> Agent:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apiserver import pki, pki_files
+from apiserver import kubeconfigs, pki, pki_files
 
 NOW = datetime.now(UTC)
 
@@ -75,16 +75,16 @@ def test_a_serving_certificate_is_no_client_certificate(tmp_path: Path) -> None:
 
 def test_nothing_good_is_made_twice(tmp_path: Path) -> None:
     first = pki.ensure_cluster_pki(tmp_path / "pki")
-    pki.ensure_kubeconfigs(first, tmp_path, "https://127.0.0.1:6443")
+    kubeconfigs.ensure_kubeconfigs(first, tmp_path, "https://127.0.0.1:6443")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     again = pki.ensure_cluster_pki(tmp_path / "pki")
-    pki.ensure_kubeconfigs(again, tmp_path, "https://127.0.0.1:6443")
+    kubeconfigs.ensure_kubeconfigs(again, tmp_path, "https://127.0.0.1:6443")
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_private_files_are_private(tmp_path: Path) -> None:
     made = pki.ensure_cluster_pki(tmp_path / "pki")
-    pki.ensure_kubeconfigs(made, tmp_path, "https://127.0.0.1:6443")
+    kubeconfigs.ensure_kubeconfigs(made, tmp_path, "https://127.0.0.1:6443")
     for path in [*tmp_path.rglob("*.key"), *tmp_path.rglob("*.conf")]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
@@ -111,8 +111,8 @@ def test_a_new_name_or_a_lost_key_makes_a_new_serving_certificate(tmp_path: Path
 
 def test_a_kubeconfig_follows_the_server(tmp_path: Path) -> None:
     made = pki.ensure_cluster_pki(tmp_path / "pki")
-    pki.ensure_kubeconfigs(made, tmp_path, "https://127.0.0.1:1")
-    pki.ensure_kubeconfigs(made, tmp_path, "https://127.0.0.1:2")
+    kubeconfigs.ensure_kubeconfigs(made, tmp_path, "https://127.0.0.1:1")
+    kubeconfigs.ensure_kubeconfigs(made, tmp_path, "https://127.0.0.1:2")
     config = yaml.safe_load((tmp_path / "admin.conf").read_text())
     assert config["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:2"
     assert config["current-context"] == config["contexts"][0]["name"]
@@ -121,7 +121,7 @@ def test_a_kubeconfig_follows_the_server(tmp_path: Path) -> None:
 def test_a_ca_that_lost_its_key_is_reported_not_replaced(tmp_path: Path) -> None:
     made = pki.ensure_cluster_pki(tmp_path / "pki")
     (made.directory / "ca.key").unlink()
-    with pytest.raises(pki.PKIError, match=r"cannot load the certificate authority .*ca\.key"):
+    with pytest.raises(pki_files.PKIError, match=r"cannot load the certificate authority .*ca\.key"):
         pki.ensure_cluster_pki(tmp_path / "pki")
     assert made.ca_file.exists()
 
@@ -143,5 +143,5 @@ def test_a_server_has_its_files_made_by_a_child(tmp_path: Path) -> None:
         == "system:kube-scheduler"
     )
     files.ca_file.write_text("broken")
-    with pytest.raises(pki.PKIError, match="cannot load the certificate authority"):
+    with pytest.raises(pki_files.PKIError, match="cannot load the certificate authority"):
         pki_files.prepare(tmp_path, "https://127.0.0.1:6443")
