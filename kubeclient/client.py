@@ -17,6 +17,7 @@ from apimachinery.resources import Resource
 from kubeclient.backoff import Backoff
 from kubeclient.config import Config
 from kubeclient.http import ConnectionLost, Connections, NotSent, Response, Stream
+from kubeclient.refusals import error_of, patience, status_error
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -163,9 +164,9 @@ class Client:
             else:
                 if response.status < 400:
                     return response
-                wait = _patience(response, idempotent, backoff)
+                wait = patience(response, idempotent, backoff)
                 if wait is None or time.monotonic() + wait > deadline:
-                    raise _error(response.status, response.headers, response.body)
+                    raise error_of(response.status, response.headers, response.body)
             await asyncio.sleep(wait)
 
     async def stream(
@@ -181,7 +182,7 @@ class Client:
         stream = await self._pool().stream(head, b"", timeout or self._timeout)
         if stream.status >= 400:
             async with stream:
-                raise _error(stream.status, stream.headers, await stream.read())
+                raise error_of(stream.status, stream.headers, await stream.read())
         return stream
 
     async def get(self, resource: Resource, name: str, namespace: str = "", subresource: str = "") -> Object:
@@ -350,7 +351,7 @@ class Client:
                         continue
                     event = orjson.loads(line)
                     if event["type"] == "ERROR":
-                        raise _status_error(event["object"], 500)
+                        raise status_error(event["object"], 500)
                     yield event["type"], event["object"]
 
 
@@ -366,40 +367,3 @@ def _selection(label_selector: str, field_selector: str) -> dict[str, str]:
     if field_selector:
         params["fieldSelector"] = field_selector
     return params
-
-
-def _patience(response: Response, idempotent: bool, backoff: Backoff) -> float | None:
-    """Seconds to wait before a refused request is sent again; None: the answer stands.
-
-    Retry-After on 429 and 5xx says that nothing was done, whatever the method. 502 and 503 without it come from a
-    server on its way up or down.
-    """
-    retry_after = response.headers.get("retry-after", "")
-    if retry_after.isdigit() and (response.status == 429 or response.status >= 500):
-        return max(float(retry_after), backoff.next())
-    if idempotent and response.status in (502, 503):
-        return backoff.next()
-    return None
-
-
-def _error(code: int, headers: dict[str, str], body: bytes) -> StatusError:
-    try:
-        status = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        status = None
-    if isinstance(status, dict) and status.get("kind") == "Status":
-        error = _status_error(status, code)
-        error.headers = headers
-        return error
-    text = body.decode("utf-8", "replace").strip()
-    message = text or "the server answered without a message"
-    return StatusError(code, "Unknown", message, headers=headers)
-
-
-def _status_error(status: Object, code: int) -> StatusError:
-    return StatusError(
-        status.get("code") or code,
-        status.get("reason") or "Unknown",
-        status.get("message") or "",
-        status.get("details"),
-    )
