@@ -15,7 +15,7 @@ from apiserver.entry import Entry
 from apiserver.exchange import Exchange
 from apiserver.registry import patching
 from apiserver.registry.call import Call
-from apiserver.registry.registry import success_status
+from apiserver.registry.deletion import success_status
 
 Object = dict[str, Any]
 

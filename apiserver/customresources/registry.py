@@ -15,8 +15,9 @@ from apiserver.customresources.conversion import Converter
 from apiserver.customresources.definition import Definition, Version
 from apiserver.entry import Entry
 from apiserver.registry.call import Backend, Call
-from apiserver.registry.registry import Object, Registry, Result
+from apiserver.registry.registry import Registry, Result
 from apiserver.registry.strategy import Strategy
+from apiserver.registry.writing import Object
 
 _KEPT_BY_STATUS = frozenset({"managedFields", "resourceVersion"})
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apimachinery import meta
+from apimachinery.resources import Resource
 from apiserver.registry.strategy import Strategy
 
 Object = dict[str, Any]
@@ -84,3 +85,14 @@ def finished(obj: Object) -> bool:
         and not metadata.get("finalizers")
         and not metadata.get("deletionGracePeriodSeconds")
     )
+
+
+def success_status(resource: Resource, name: str, uid: str = "") -> Object:
+    """The Status that answers a deletion."""
+    details: Object = {"name": name}
+    if resource.group:
+        details["group"] = resource.group
+    details["kind"] = resource.plural
+    if uid:
+        details["uid"] = uid
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

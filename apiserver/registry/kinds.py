@@ -9,8 +9,9 @@ from apiserver.options import DeleteOptions
 from apiserver.registry import certificates, conversion, deletion, namespaces
 from apiserver.registry.call import Call
 from apiserver.registry.policies import ValidatingAdmissionPolicyRegistry
-from apiserver.registry.registry import Object, Registry, Result
+from apiserver.registry.registry import Registry, Result
 from apiserver.registry.services_registry import ServiceRegistry
+from apiserver.registry.writing import Object
 
 
 class NamespaceRegistry(Registry):

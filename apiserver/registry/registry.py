@@ -12,18 +12,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery import apply, decode, defaults, errors, meta, resources, schema, validation
-from apimachinery.decode_scalars import Mismatch
+from apimachinery import errors, meta, validation
 from apimachinery.errors import FieldError, StatusError
 from apimachinery.resources import Resource
 from apiserver.cacher import Cacher
 from apiserver.entry import Entry
 from apiserver.options import DeleteOptions
 from apiserver.registry import deletion, metadata, strategy
-from apiserver.registry.call import SYSTEM, Backend, Call
-from apiserver.request import AdmissionRequest
+from apiserver.registry.call import Backend, Call
+from apiserver.registry.writing import Object, Writing
 
-Object = dict[str, Any]
 Result = Entry | Object
 Change = Callable[[Object], Object | Awaitable[Object]]
 
@@ -43,7 +41,7 @@ class Part:
     put: Callable[[Object, Object], Object] = lambda obj, shown: obj
 
 
-class Registry:
+class Registry(Writing):
     """One storage location. Objects given and returned are in the storage version.
 
     Custom resources have a registry for each version, over one cacher: there `verbatim` may be False, and objects
@@ -53,12 +51,9 @@ class Registry:
     verbatim = True
 
     def __init__(self, resource: Resource, cacher: Cacher, backend: Backend) -> None:
-        self.resource = resource
+        super().__init__(resource, backend)
         self.cacher = cacher
-        self.backend = backend
         self.strategy = strategy.for_resource(resource)
-        self.schema = schema.for_resource(resource)
-        self._has_spec = not resource.custom and "spec" in self.schema.fields
 
     # Reading
 
@@ -323,7 +318,7 @@ class Registry:
         )
 
     def _deleted_status(self, old: Object) -> Object:
-        return success_status(self.resource, meta.name(old), meta.uid(old))
+        return deletion.success_status(self.resource, meta.name(old), meta.uid(old))
 
     def _check_preconditions(
         self, entry: Entry, old: Object, options: DeleteOptions, matching: Entry | None
@@ -369,93 +364,6 @@ class Registry:
     def releasable(self, new: Object) -> bool:
         """Whether an object without finalizers may go; namespaces have finalizers in their spec too."""
         return True
-
-    # Parts
-
-    def fill(self, obj: Object) -> None:
-        """Defaults; built-in kinds that have a spec always have one, if an empty one."""
-        if self._has_spec:
-            obj.setdefault("spec", {})
-        defaults.apply(self.resource, obj)
-
-    def reshape(self, obj: Object) -> None:
-        """Bring what somebody else has changed back into shape. Raises 400."""
-        try:
-            decode.normalize(obj, self.schema)
-        except Mismatch as mismatch:
-            raise errors.bad_request(f"{self.resource.kind} cannot be handled: {mismatch}") from None
-        self.fill(obj)
-
-    def track(self, call: Call, old: Object | None, new: Object, now: str, subresource: str = "") -> None:
-        apply.track(
-            old,
-            new,
-            manager=call.options.field_manager or "unknown",
-            schema=self.schema,
-            api_version=self.resource.api_version,
-            now=now,
-            subresource=subresource,
-        )
-
-    async def track_change(self, call: Call, old: Object, new: Object, now: str, subresource: str) -> None:
-        """As `track`, of an update; who converts between versions may have to ask for it."""
-        self.track(call, old, new, now, subresource)
-
-    def refuse(self, problems: list[FieldError], obj: Object) -> None:
-        """Raise 422 where there are problems."""
-        if problems:
-            shown = meta.name(obj) or meta.name(
-                {"metadata": {"name": obj["metadata"].get("generateName", "")}}
-            )
-            raise errors.invalid(self.resource.kind, shown, problems, self.resource.group)
-
-    def admission_request(
-        self,
-        call: Call,
-        operation: str,
-        namespace: str,
-        name: str,
-        obj: Object | None,
-        old: Object | None,
-        subresource: str = "",
-        options: Object | None = None,
-    ) -> AdmissionRequest:
-        return AdmissionRequest(
-            operation, self.resource, subresource, namespace, name, obj, old, call.user, call.options.dry_run,
-            options or {}, call.warnings, self._asked(call),
-        )  # fmt: skip
-
-    def _asked(self, call: Call) -> Resource | None:
-        """The version the client speaks, where it is not this registry's."""
-        if call.api_version in ("", self.resource.api_version):
-            return None
-        return resources.by_kind(call.api_version, self.resource.kind)
-
-    async def mutate_part(self, request: AdmissionRequest) -> None:
-        """Mutating admission of what is not the object itself."""
-        if self.backend.admission is not None and request.user is not SYSTEM:
-            await self.backend.admission.mutate(request)
-
-    async def mutate(self, request: AdmissionRequest) -> None:
-        if self.backend.admission is not None and request.user is not SYSTEM:
-            await self.backend.admission.mutate(request)
-            if request.mutated and request.object is not None:
-                self.reshape(request.object)
-
-    async def validate(self, request: AdmissionRequest) -> None:
-        if self.backend.admission is not None and request.user is not SYSTEM:
-            await self.backend.admission.validate(request)
-
-
-def success_status(resource: Resource, name: str, uid: str = "") -> Object:
-    """The Status that answers a deletion."""
-    details: Object = {"name": name}
-    if resource.group:
-        details["group"] = resource.group
-    details["kind"] = resource.plural
-    if uid:
-        details["uid"] = uid
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
 def replacement(obj: Object) -> Change:
