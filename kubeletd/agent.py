@@ -168,7 +168,9 @@ class NodeAgent:
 
     def _node_facts(self) -> NodeFacts:
         address = self._address()
-        return NodeFacts((address,) if address else (), self.runtime.name)
+        info = self.engine.info
+        able = info is not None and info.recursive_read_only
+        return NodeFacts((address,) if address else (), self.runtime.name, able)
 
     def _findings(self) -> NodeFindings:
         assert self.engine.info is not None

@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -49,24 +49,38 @@ def bind_read_only(source: Path, target: Path) -> None:
     _check(result, f"make {target} read-only")
 
 
+def bind(source: Path, target: Path) -> None:
+    """A directory or file seen at another place. Raises OSError."""
+    result = _libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)
+    _check(result, f"bind {source} to {target}")
+
+
 def unmount(target: Path) -> None:
     """Raises OSError. A mount still in use goes when its last user does."""
     _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"unmount {target}")
 
 
+def _points() -> Iterator[bytes]:
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        point = line.split(maxsplit=5)[4]
+        yield point.decode("unicode_escape").encode("latin-1") if b"\\" in point else point
+
+
 def below(root: Path) -> list[Path]:
     """Mount points under `root`, deepest first."""
     prefix = os.fsencode(root.resolve()) + b"/"
-    found = []
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        point = line.split()[4].decode("unicode_escape").encode("latin-1")
-        if point.startswith(prefix):
-            found.append(Path(os.fsdecode(point)))
+    found = [Path(os.fsdecode(point)) for point in _points() if point.startswith(prefix)]
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
 
 
+def count_at(place: Path) -> int:
+    """How many mounts there are on `place`, one over the other; those of its own file system are seen too."""
+    wanted = os.fsencode(place.parent.resolve() / place.name)
+    return sum(point == wanted for point in _points())
+
+
 def remove(directory: Path) -> None:
-    """Unmounts all below `directory` and removes it with what is on its own file system; gone already is fine.
+    """Unmounts all below `directory` and removes it with what is in it; gone already is fine.
 
     Something that is still (or again) mounted in it is never emptied: it stops the removal. Raises OSError.
     """
@@ -74,6 +88,8 @@ def remove(directory: Path) -> None:
         return
     for point in below(directory):
         unmount(point)
+    if left := below(directory):
+        raise OSError(errno.EBUSY, f"something is mounted on {left[0]}")
     _remove_from_device(directory, directory.lstat().st_dev)
 
 

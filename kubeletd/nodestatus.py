@@ -158,6 +158,9 @@ def node_status(
             "osImage": engine.os_image,
             "systemUUID": engine.machine_id,
         },
+        "runtimeHandlers": [
+            {"name": "", "features": {"recursiveReadOnlyMounts": engine.recursive_read_only}},
+        ],
     }
 
 

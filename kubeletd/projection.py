@@ -11,6 +11,7 @@ from kubeletd.environment import field_value, resource_value
 from kubeletd.interfaces import Pod, PodConfigError, PodFacts
 
 DEFAULT_MODE = 0o644
+_NO_SECRET_KEY = "references non-existent secret"
 
 
 class ProjectionError(Exception):
@@ -19,10 +20,11 @@ class ProjectionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a volume: its bytes and permission bits."""
+    """One file of a volume: its bytes, permission bits, and owner (-1: the agent's user)."""
 
     data: bytes
     mode: int = DEFAULT_MODE
+    owner: int = -1
 
 
 Payload = dict[str, File]  # by path within the volume
@@ -57,8 +59,8 @@ def keyed(
         if item["key"] not in contents:
             if optional:
                 continue
-            word = "config" if kind == "ConfigMap" else "secret"
-            raise ProjectionError(f"{kind.lower()} references non-existent {word} key: {item['key']}")
+            words = "configmap references non-existent config" if kind == "ConfigMap" else _NO_SECRET_KEY
+            raise ProjectionError(f"{words} key: {item['key']}")
         payload[item["path"]] = File(contents[item["key"]], _mode(item, mode))
     return payload
 

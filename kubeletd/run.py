@@ -119,6 +119,9 @@ async def _docker_node(
     )
 
     def parts(agent: NodeAgent) -> Parts:
+        def recursive_read_only() -> bool:
+            return agent.engine.info is not None and agent.engine.info.recursive_read_only
+
         sources.changed = agent.sources_changed
         images = Images(runtime, records, options.max_parallel_image_pulls)
         image_volumes = ImageVolumes(runtime, images)
@@ -126,7 +129,7 @@ async def _docker_node(
             runtime=runtime,
             images=images,
             image_volumes=image_volumes,
-            volumes=PodVolumes(root, sources, options.node_name, image_volumes),
+            volumes=PodVolumes(root, sources, options.node_name, image_volumes, recursive_read_only),
             sources=sources,
             resolve=resolve,
             prober=ContainerProber(runtime, agent.report_probe, agent.record),

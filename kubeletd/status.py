@@ -19,10 +19,14 @@ _RESIZE = ("PodResizePending", "PodResizeInProgress")  # conditions that are tak
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """`host_ips` the node's addresses, the main one first; `runtime` as in `docker://<id>`."""
+    """`host_ips` the node's addresses, the main one first; `runtime` as in `docker://<id>`.
+
+    `recursive_read_only`: the engine can make mounts below a read-only one read-only.
+    """
 
     host_ips: tuple[str, ...] = ()
     runtime: str = "docker"
+    recursive_read_only: bool = False
 
 
 def rfc3339(epoch: float) -> str:
@@ -141,7 +145,7 @@ def _container_status(container: Mapping[str, Any], key: str, state: PodState, n
         result["containerID"] = f"{node.runtime}://{container_id}"
     if container.get("volumeMounts"):
         images = dict(record.volume_images)
-        result["volumeMounts"] = [_volume_mount(mount, images) for mount in container["volumeMounts"]]
+        result["volumeMounts"] = [_volume_mount(m, images, node) for m in container["volumeMounts"]]
     if key != "ephemeralContainerStatuses":
         allocated = container.get("resources") or {}
         # What a process has been given; for one that is yet to be, what it will be.
@@ -152,11 +156,14 @@ def _container_status(container: Mapping[str, Any], key: str, state: PodState, n
     return result
 
 
-def _volume_mount(mount: Mapping[str, Any], images: Mapping[str, str]) -> Object:
-    """A mount as a container's status tells it; mounts below a read-only one are never made read-only here."""
+def _volume_mount(mount: Mapping[str, Any], images: Mapping[str, str], node: NodeFacts) -> Object:
+    """A mount as a container's status tells it."""
     told: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        told |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+        wanted = mount.get("recursiveReadOnly") or "Disabled"
+        if wanted == "IfPossible":
+            wanted = "Enabled" if node.recursive_read_only else "Disabled"
+        told |= {"readOnly": True, "recursiveReadOnly": wanted}
     if mount["name"] in images:
         told["volumeStatus"] = {"image": {"imageRef": images[mount["name"]]}}
     return told

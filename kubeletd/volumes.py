@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,18 @@ class PodVolumes:
     """Volumes of this node's pods under `root`, which holds one directory a pod."""
 
     def __init__(
-        self, root: Path, sources: ApiSources, node_name: str, images: ImageVolumes | None = None
+        self,
+        root: Path,
+        sources: ApiSources,
+        node_name: str,
+        images: ImageVolumes | None = None,
+        recursive_read_only: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`recursive_read_only` says whether the engine can make what is mounted below a mount read-only too."""
         self._pods = root / "pods"
         self._sources = sources
         self._images = images
+        self._recursive_read_only = recursive_read_only
         self._types = volumetypes.VolumeTypes(Node(root, sources, node_name))
         self._locks: dict[
             str, asyncio.Lock
@@ -136,7 +143,8 @@ class PodVolumes:
         found = []
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
         of_images = {volume["name"] for volume in imagevolumes.used(pod, container)}
-        for mount in container.get("volumeMounts") or ():
+        places = self._pods / pod["metadata"]["uid"] / "volume-subpaths"
+        for index, mount in enumerate(container.get("volumeMounts") or ()):
             name = mount["name"]
             if name not in paths:
                 raise PodConfigError(
@@ -146,9 +154,12 @@ class PodVolumes:
             sub_path = subpaths.wanted(mount, env)
             if sub_path and name in of_images:
                 source = await asyncio.to_thread(subpaths.of_image, source, sub_path, name)
+            elif sub_path and not volumetypes.SHOWN.isdisjoint(volumes[name]):
+                source = await asyncio.to_thread(subpaths.of_shown, source, sub_path, name, container["name"])
             elif sub_path:
+                place = places / name / container["name"] / str(index)
                 source = await asyncio.to_thread(
-                    subpaths.of_volume, source, sub_path, name, container["name"]
+                    subpaths.of_volume, source, sub_path, place, name, container["name"]
                 )
             found.append(
                 Mount(
@@ -156,10 +167,23 @@ class PodVolumes:
                     container_path=mount["mountPath"],
                     read_only=bool(mount.get("readOnly")) or read_only(volumes[name]),
                     propagation=_PROPAGATION[mount.get("mountPropagation") or "None"],
-                    recursive_read_only=mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
+                    recursive_read_only=self._recursive(mount),
                 )
             )
         return found
+
+    def _recursive(self, mount: Mapping[str, Any]) -> bool:
+        """Whether what is mounted below is to be read-only too (KEP-3857). Raises PodConfigError."""
+        wanted = mount.get("recursiveReadOnly") or "Disabled"
+        if wanted == "Disabled":
+            return False
+        able = self._recursive_read_only()
+        if wanted == "Enabled" and not able:
+            raise PodConfigError(
+                f'failed to resolve recursive read-only mode: volume "{mount["name"]}" requested recursive read-only '
+                "mode, but it is not supported by the runtime"
+            )
+        return able
 
     async def refresh(self, pod: Pod, facts: PodFacts) -> None:
         """Brings the volumes that show objects and tokens up to date, each atomically. Raises MountError.

@@ -159,6 +159,7 @@ class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
             cgroup_driver=info.get("CgroupDriver") or "",
             machine_id=info.get("ID") or "",
             root_dir=info.get("DockerRootDir") or "",
+            recursive_read_only=dockerspec.recursive_read_only(self._engine.endpoint.version, info),
         )
 
     def _filters(self, **more: list[str]) -> dict[str, str]:
@@ -240,7 +241,9 @@ class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
         return sandbox_id
 
     async def create_container(self, spec: ContainerSpec) -> str:
-        body = dockerspec.container(spec, self.cluster, self.node, self._oom_floor)
+        body = dockerspec.container(
+            spec, self.cluster, self.node, self._oom_floor, self._engine.endpoint.version
+        )
         if spec.pod_limited and self._pod_groups:
             body["HostConfig"]["CgroupParent"] = podcgroups.name(spec.identity.uid)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,6 +28,9 @@ SANDBOX_OOM_SCORE = -998
 MIN_QUOTA = 1000
 PERIOD = 100_000
 NO_HEALTHCHECK = {"Test": ["NONE"]}
+_RECURSIVE_API = (1, 44)
+_RECURSIVE_KERNEL = (5, 12)  # mount_setattr(2) with AT_RECURSIVE
+_FEATURES = "org.opencontainers.runtime-spec.features"
 _STATUS = {"created": "created", "running": "running", "paused": "running", "restarting": "running"}
 
 _TIME = re.compile(r"^([^.]*?\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$")
@@ -152,14 +156,35 @@ def sandbox(
     return body
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _mount(mount: Mount, recursive_known: bool) -> dict[str, Any]:
+    """`recursive_known`: the engine makes all below a read-only mount read-only unless told otherwise."""
+    options: dict[str, Any] = {"Propagation": mount.propagation}
+    if mount.read_only and recursive_known:
+        options["ReadOnlyForceRecursive" if mount.recursive_read_only else "ReadOnlyNonRecursive"] = True
     return {
         "Type": "bind",
         "Source": mount.host_path,
         "Target": mount.container_path,
         "ReadOnly": mount.read_only,
-        "BindOptions": {"Propagation": mount.propagation},
+        "BindOptions": options,
     }
+
+
+def recursive_read_only_known(api_version: str) -> bool:
+    """Whether the engine's API can say what becomes of mounts below a read-only one."""
+    return tuple(int(part) for part in api_version.split(".")) >= _RECURSIVE_API
+
+
+def recursive_read_only(api_version: str, info: Mapping[str, Any]) -> bool:
+    """Whether the engine can make all below a mount read-only: its API (of Engine 25), the kernel, its runtime."""
+    kernel = re.match(r"(\d+)\.(\d+)", info.get("KernelVersion") or "")
+    if not recursive_read_only_known(api_version) or kernel is None:
+        return False
+    runtime = (info.get("Runtimes") or {}).get(info.get("DefaultRuntime") or "runc") or {}
+    features = (runtime.get("status") or {}).get(_FEATURES)
+    if features and "rro" not in (json.loads(features).get("mountOptions") or ()):
+        return False
+    return (int(kernel[1]), int(kernel[2])) >= _RECURSIVE_KERNEL
 
 
 def _resources(resources: Resources, oom_floor: int) -> dict[str, Any]:
@@ -218,8 +243,11 @@ def _security(security: Security) -> dict[str, Any]:
     return result
 
 
-def container(spec: ContainerSpec, cluster: str, node: str, oom_floor: int = -1000) -> dict[str, Any]:
+def container(
+    spec: ContainerSpec, cluster: str, node: str, oom_floor: int = -1000, api_version: str = "1.41"
+) -> dict[str, Any]:
     """The body of a container's create request."""
+    recursive_known = recursive_read_only_known(api_version)
     joined = f"container:{spec.sandbox_id}"
     if spec.host_pid:
         pid_mode = "host"
@@ -236,7 +264,7 @@ def container(spec: ContainerSpec, cluster: str, node: str, oom_floor: int = -10
             "Type": "json-file",
             "Config": {"max-size": str(spec.log_max_bytes), "max-file": str(spec.log_max_files)},
         },
-        "Mounts": [_mount(mount) for mount in spec.mounts],
+        "Mounts": [_mount(mount, recursive_known) for mount in spec.mounts],
         **_resources(spec.resources, oom_floor),
         **_security(spec.security),
     }

@@ -72,6 +72,7 @@ class EngineInfo:
     cgroup_driver: str
     machine_id: str = ""
     root_dir: str = ""
+    recursive_read_only: bool = False  # whether mounts below a read-only mount can be made so too
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from kubeletd import localvolumes
 from kubeletd.interfaces import MountError
 from kubeletd.volumetypes.interface import Asked, Node
+from kubeletd.volumetypes.ownership import give_to_group
 
 _HOST_TYPES: dict[str, tuple[Callable[[int], bool], str]] = {
     "Directory": (stat.S_ISDIR, "a directory"),
@@ -24,24 +25,49 @@ _HOST_TYPES: dict[str, tuple[Callable[[int], bool], str]] = {
 
 
 def host_path(path: str, kind: str) -> str:
-    """Checks, and for the `OrCreate` types makes, a hostPath. Raises MountError in Kubernetes's words."""
+    """Checks, and for the `OrCreate` types makes, a hostPath. Raises MountError in Kubernetes's words.
+
+    One without a type is made a directory if there is nothing, as container runtimes do.
+    """
     target = Path(path)
-    if kind == "DirectoryOrCreate" and not target.exists():
-        target.mkdir(parents=True, mode=0o755)
-    elif kind == "FileOrCreate" and not target.exists():
-        try:
-            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        except OSError as error:
-            raise MountError(f"hostPath type check failed: {error}") from error
-    if kind:
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        mode = 0
+    if not mode and kind in ("", "DirectoryOrCreate"):
+        _make_directories(target)
+    elif not mode and kind == "FileOrCreate":
+        _make_file(target)
+    elif kind:
         check, noun = _HOST_TYPES[kind]
-        try:
-            matches = check(target.stat().st_mode)
-        except FileNotFoundError:
-            matches = False
-        if not matches:
+        if not check(mode):
             raise MountError(f"hostPath type check failed: {path} is not {noun}")
     return path
+
+
+def _make_directories(target: Path) -> None:
+    missing = [place for place in (target, *target.parents) if not os.path.lexists(place)]
+    try:
+        for place in reversed(missing):
+            place.mkdir(exist_ok=True)
+            os.chmod(place, 0o755)  # whatever the agent's umask is
+        if not missing:
+            target.mkdir()  # a link that leads nowhere, or the like
+    except OSError as error:
+        raise MountError(f"mkdir {error.filename}: {_words(error)}") from error
+
+
+def _make_file(target: Path) -> None:
+    try:
+        descriptor = os.open(target, os.O_CREAT | os.O_RDONLY, 0o644)
+        os.fchmod(descriptor, 0o644)
+        os.close(descriptor)
+    except OSError as error:
+        raise MountError(f"open {target}: {_words(error)}") from error
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 class HostPath:
@@ -50,14 +76,19 @@ class HostPath:
 
     async def set_up(self, asked: Asked) -> str:
         source = asked.source
-        default = ""
         if asked.persistent is not None:
             provisioned = await asyncio.to_thread(localvolumes.make, self._root, asked.persistent)
             if provisioned is not None:
+                # Unlike other directories of the node, this one is the claim's alone.
+                await asyncio.to_thread(
+                    give_to_group,
+                    asked.pod,
+                    Path(provisioned),
+                    read_only=asked.read_only,
+                    may_skip=True,
+                )
                 return provisioned
-            # A volume made by hand need not exist yet, as with hostPath provisioners.
-            default = "DirectoryOrCreate"
-        return await asyncio.to_thread(host_path, source["path"], source.get("type") or default)
+        return await asyncio.to_thread(host_path, source["path"], source.get("type") or "")
 
     async def tear_down(self, directory: Path) -> None:
         """What is on the node's disk outlives its pods."""

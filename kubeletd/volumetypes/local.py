@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
-from kubeletd.volumetypes.hostpath import host_path
+from kubeletd import mounts
+from kubeletd.interfaces import MountError
 from kubeletd.volumetypes.interface import Asked, Node
+from kubeletd.volumetypes.ownership import give_to_group
 
 
 class Local:
     async def set_up(self, asked: Asked) -> str:
-        return await asyncio.to_thread(host_path, asked.source["path"], "")
+        return await asyncio.to_thread(_show, asked)
 
     async def tear_down(self, directory: Path) -> None:
-        """What is on the node's disk outlives its pods."""
+        """It is unmounted and removed as every directory is: what is on the node's disk outlives its pods."""
 
 
 def create(node: Node) -> Local:
     return Local()
+
+
+def _show(asked: Asked) -> str:
+    path = asked.source["path"]
+    if not os.path.isdir(path):
+        if os.path.lexists(path):
+            raise MountError(f'local volume "{path}" is not a directory: only volumes of files are supported')
+        raise MountError(f'path "{path}" does not exist')
+    if not mounts.count_at(asked.directory):
+        asked.directory.mkdir(parents=True, exist_ok=True)
+        mounts.bind(Path(path), asked.directory)
+        if not asked.read_only:
+            give_to_group(asked.pod, asked.directory, may_skip=True)
+    return str(asked.directory)

@@ -14,6 +14,7 @@ from kubeletd.projection import (
     DEFAULT_MODE,
     File,
     Payload,
+    ProjectionError,
     common_user,
     downward,
     fs_group,
@@ -32,8 +33,7 @@ class Shown:
         mode = asked.source.get("defaultMode", DEFAULT_MODE)
         payload: Payload = {}
         if asked.kind == "projected":
-            for source in asked.source.get("sources") or ():
-                payload.update(await self._source(asked.pod, source, mode, asked.facts))
+            payload = await self._projected(asked, mode)
         else:
             payload = await self._source(asked.pod, {asked.kind: asked.source}, mode, asked.facts)
         await asyncio.to_thread(_show, asked.pod, asked.directory, payload, asked.kind != "configMap")
@@ -41,6 +41,19 @@ class Shown:
 
     async def tear_down(self, directory: Path) -> None:
         """It is unmounted and removed as every directory is."""
+
+    async def _projected(self, asked: Asked, mode: int) -> Payload:
+        """Of all sources together; what is wrong with any of them is said at once."""
+        payload: Payload = {}
+        wrong = []
+        for source in asked.source.get("sources") or ():
+            try:
+                payload.update(await self._source(asked.pod, source, mode, asked.facts))
+            except ProjectionError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ProjectionError(wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
+        return payload
 
     async def _source(self, pod: Pod, source: Mapping[str, Any], mode: int, facts: PodFacts) -> Payload:
         namespace = pod["metadata"]["namespace"]
@@ -57,8 +70,9 @@ class Shown:
             account = pod["spec"].get("serviceAccountName") or "default"
             seconds = given.get("expirationSeconds") or 3600
             token, _ = await self._sources.token(namespace, account, given.get("audience", ""), seconds, pod)
-            data = File(token.encode(), token_mode(pod, mode))
-            return {given["path"]: data}
+            user = common_user(pod)
+            owner = user if user is not None else -1
+            return {given["path"]: File(token.encode(), token_mode(pod, mode), owner)}
         raise MountError(f"projected volume source {', '.join(source)} is not supported")
 
 
@@ -68,18 +82,14 @@ def create(node: Node) -> Shown:
 
 def _show(pod: Pod, directory: Path, payload: Payload, in_memory: bool) -> None:
     """Writes a shown volume. What may be secret is never on disk."""
-    if not directory.exists():
-        directory.mkdir(parents=True, mode=0o755)
+    group = fs_group(pod)
+    fresh = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
     if in_memory and not os.path.ismount(directory):
         mounts.mount_tmpfs(directory, mode=0o777, executable=False)
-    group, owner = fs_group(pod), common_user(pod)
-    atomicfiles.write(
-        directory,
-        payload,
-        owner=owner if owner is not None and _has_token(payload) else -1,
-        group=group if group is not None else -1,
-    )
-
-
-def _has_token(payload: Payload) -> bool:
-    return any(file.mode == 0o600 for file in payload.values())
+        fresh = True
+    if fresh:
+        if group is not None:
+            os.chown(directory, -1, group)
+        os.chmod(directory, 0o2777 if group is not None else 0o777)
+    atomicfiles.write(directory, payload, group=group if group is not None else -1)
