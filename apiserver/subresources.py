@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from apiserver.dispatch import Dispatcher
 from apiserver.exchange import Exchange, read_body
 from apiserver.negotiation import Media
 from apiserver.options import DeleteOptions
-from apiserver.registry import eviction, pods_binding
+from apiserver.registry import eviction, metadata, pods_binding
 from apiserver.registry.call import Call
 from apiserver.registry.registry import Part, Registry
 from apiserver.request import User
@@ -158,8 +159,33 @@ async def evict(http: Exchange) -> web.StreamResponse:
     await _admit(registry, call, info, body, "eviction")
     if not eviction.unprotected(pod):
         wanted = await _charge(http, registry, call, pod, wanted)
+    if not (wanted.dry_run or call.options.dry_run):
+        wanted = await _announce(registry, call, info, wanted)
     await registry.delete(call, info.namespace, info.name, wanted, admitted=True)
     return respond.plain_object(_SUCCESS, http.media, 201)
+
+
+async def _announce(
+    registry: Registry, call: Call, info: RequestInfo, wanted: DeleteOptions
+) -> DeleteOptions:
+    """Write down in the pod why it goes, for who counts its end. Returns how to delete it after that."""
+
+    def change(pod: Object) -> Object:
+        uid, version = meta.uid(pod), meta.resource_version(pod)
+        if wanted.uid and wanted.uid != uid:
+            raise metadata.precondition_uid(registry.resource, info.name, wanted.uid, uid)
+        if wanted.resource_version and wanted.resource_version != version:
+            raise metadata.precondition_version(
+                registry.resource, info.name, wanted.resource_version, version
+            )
+        return eviction.announced(pod, registry.backend.identity.timestamp())
+
+    await registry.update(
+        call, info.namespace, info.name, change, subresource="status", track=False, part=Part()
+    )
+    if not wanted.resource_version:
+        return wanted
+    return replace(wanted, resource_version=str(registry.entry(info.namespace, info.name).revision))
 
 
 async def _charge(

@@ -43,7 +43,7 @@ class JobController(Controller):
         namespace, name = key
         job = self._jobs.store.get(key)
         await self.executor.run(plans.free(pod) for pod in self._abandoned(namespace, name, job))
-        if job is None:
+        if job is None or not plans.managed(job):
             return None
         mine = self._pods.by_index("controller", job["metadata"]["uid"])
         orphans = self._pods.by_index("controller", ("", namespace))

@@ -82,6 +82,17 @@ def charged(budget: Object, pod: str, now: datetime) -> Object:
     return budget
 
 
+def announced(pod: Object, now: str) -> Object:
+    """`pod` (changed in place) with the condition that says that it is to be evicted."""
+    condition = {
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }  # fmt: skip
+    status = pod.setdefault("status", {})
+    status["conditions"] = meta.set_condition(status.get("conditions") or (), condition, now)
+    return pod
+
+
 def _refused(name: str, detail: str, retry_after: int) -> StatusError:
     return errors.too_many_requests(
         "Cannot evict pod as it would violate the pod's disruption budget.",

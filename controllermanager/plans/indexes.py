@@ -42,7 +42,7 @@ def with_index(spec: Object, hostname: str, annotation: str) -> Object:
             return container
         return {**container, "env": [*env, variable]}
 
-    result = {**spec, "hostname": spec.get("hostname") or hostname[:63]}
+    result = {**spec, "hostname": hostname[:63]}
     for key in ("containers", "initContainers"):
         if spec.get(key):
             result[key] = [told(container) for container in spec[key]]

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from apimachinery import meta, names, resources, selectors
-from controllermanager.plans import indexes
+from controllermanager.plans import indexes, jobpolicy
 from controllermanager.plans.actions import Action, Create, Delete, Event, Patch, RequeueAfter
+from controllermanager.plans.jobcount import FINALIZER, INDEX, Count, index_of
 from controllermanager.plans.ownership import claim
 from controllermanager.plans.podtemplate import pod_from_template
 from controllermanager.plans.views import PodView
@@ -22,8 +24,12 @@ Object = dict[str, Any]
 
 JOBS = resources.get("jobs", "batch")
 PODS = resources.get("pods")
-FINALIZER = "batch.kubernetes.io/job-tracking"
-INDEX = "batch.kubernetes.io/job-completion-index"
+#: The value of managedBy that means this controller, as does none at all.
+CONTROLLER = "kubernetes.io/job-controller"
+#: What a verdict is called while pods are still to end.
+_INTERIM = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}
+#: (Complete or Failed, reason, message)
+Verdict = tuple[str, str, str]
 _BACKOFF, _LONGEST_BACKOFF = 10.0, 600.0  # seconds
 BURST = 500
 
@@ -58,6 +64,11 @@ def finished(job: Object) -> bool:
     )
 
 
+def managed(job: Object) -> bool:
+    """Whether it is this controller's, and not left to another one (KEP-4368)."""
+    return job["spec"].get("managedBy") in (None, CONTROLLER)
+
+
 def free(pod: PodView) -> Patch:
     """Takes the tracking finalizer off."""
     kept = [f for f in pod.finalizers if f != FINALIZER]
@@ -83,64 +94,12 @@ class _Pass:
         self.now = now
         self.suffixes = suffixes
         self.old: Object = job.get("status") or {}
-        self.indexed = self.spec.get("completionMode") == "Indexed"
-        self.pods = pods
+        self.count = Count(job, pods)
+        self.indexed = self.count.indexed
         self.active = [p for p in pods if p.active]
         self.terminating = [p for p in pods if p.deleting and not p.finished]
         self.conditions: list[Object] = list(self.old.get("conditions") or ())
         self.events: list[Event] = []
-        self._count()
-
-    def _count(self) -> None:
-        """Counts what ended: the counters, what is written down as uncounted, and what is new."""
-        uncounted = self.old.get("uncountedTerminatedPods") or {}
-        tracked = {p.uid for p in self.pods if FINALIZER in p.finalizers}
-        self.counted = {
-            "succeeded": int(self.old.get("succeeded") or 0),
-            "failed": int(self.old.get("failed") or 0),
-        }
-        self.uncounted: dict[str, list[str]] = {"succeeded": [], "failed": []}
-        written: set[str] = set()
-        for kind in ("succeeded", "failed"):
-            for uid in uncounted.get(kind) or ():
-                written.add(uid)
-                if uid in tracked:
-                    self.uncounted[kind].append(uid)
-                elif not (self.indexed and kind == "succeeded"):
-                    self.counted[kind] += 1
-        done = indexes.parse(self.old.get("completedIndexes") or "") if self.indexed else set()
-        for pod in self.pods:
-            if pod.uid in written or FINALIZER not in pod.finalizers:
-                continue
-            if pod.phase == "Succeeded":
-                if self.indexed and index_of(pod) not in range(self._completions()):
-                    continue
-                self.uncounted["succeeded"].append(pod.uid)
-            elif pod.phase == "Failed" or (pod.deleting and not self._keeps_terminating()):
-                self.uncounted["failed"].append(pod.uid)
-        if self.indexed:
-            for pod in self.pods:
-                if pod.phase == "Succeeded" and (index := index_of(pod)) in range(self._completions()):
-                    assert index is not None
-                    done.add(index)
-            self.counted["succeeded"] = len(done)
-        self.done = done
-
-    def _completions(self) -> int:
-        return int(self.spec.get("completions") or 0)
-
-    def _keeps_terminating(self) -> bool:
-        return bool(self.spec.get("podReplacementPolicy") == "Failed")
-
-    @property
-    def succeeded(self) -> int:
-        return (
-            len(self.done) if self.indexed else self.counted["succeeded"] + len(self.uncounted["succeeded"])
-        )
-
-    @property
-    def failed(self) -> int:
-        return self.counted["failed"] + len(self.uncounted["failed"])
 
     def run(self) -> Plan:
         plan = Plan()
@@ -158,14 +117,10 @@ class _Pass:
         else:
             requeue = self._manage(plan)
         self._suspension(suspended, verdict is not None)
-        over = self._conclude(verdict)
-        status = self._status(start, over)
-        plan.before = self._write(status)
-        known = {*self.uncounted["succeeded"], *self.uncounted["failed"]}
-        for pod in self.pods:
-            useless = pod.finished or (pod.deleting and not self._keeps_terminating())
-            if FINALIZER in pod.finalizers and (pod.uid in known or useless):
-                plan.after.append(free(pod))
+        uncounted, freed = self.count.settle(verdict is not None)
+        over = self._conclude(verdict, uncounted)
+        plan.before = self._write(self._status(start, over, uncounted), uncounted)
+        plan.after += [free(pod) for pod in freed]
         plan.after += self.events
         if requeue is not None:
             plan.after.append(RequeueAfter(requeue))
@@ -180,33 +135,47 @@ class _Pass:
         parallelism = int(self.spec.get("parallelism", 1))
         completions = self.spec.get("completions")
         if completions is None:
-            wanted = len(self.active) if self.succeeded else parallelism
+            wanted = len(self.active) if self.count.succeeded else parallelism
         else:
-            wanted = min(int(completions) - self.succeeded, parallelism)
-        running = len(self.active) + (len(self.terminating) if self._keeps_terminating() else 0)
-        surplus = len(self.active) - wanted
-        if surplus > 0:
-            ranked = sorted(
-                self.active, key=lambda p: (bool(p.node), p.phase == "Running", p.ready, p.created)
-            )
-            plan.releases = [free(p) for p in ranked[:surplus] if FINALIZER in p.finalizers]
-            plan.deletes = [_delete(p) for p in ranked[:surplus]]
+            wanted = max(0, min(int(completions) - self.count.succeeded, parallelism))
+        surplus = self._surplus(len(self.active) - wanted)
+        if surplus:
+            plan.releases = [free(p) for p in surplus if FINALIZER in p.finalizers]
+            plan.deletes = [_delete(p) for p in surplus]
             return None
+        running = len(self.active) + (len(self.terminating) if self.count.waits_for_end else 0)
         missing = min(wanted - running, BURST)
         if missing <= 0:
             return None
-        wait = self._backoff()
-        if wait > 0:
-            return wait
         template = self.spec.get("template") or {}
-        free_indexes = self._free_indexes(missing) if self.indexed else [None] * missing
-        plan.creates = [Create(PODS, self._pod(template, index)) for index in free_indexes]
-        return None
+        if not self.indexed:
+            if wait := self._backoff(*self.count.failures_since_success()):
+                return wait
+            plan.creates = [Create(PODS, self._pod(template, None)) for _ in range(missing)]
+            return None
+        waits = dict.fromkeys(self._free_indexes(missing), 0.0)
+        if self.count.per_index is not None:
+            waits = {index: self._backoff(*self.count.failures_of(index)) for index in waits}
+        elif wait := self._backoff(*self.count.failures_since_success()):
+            return wait
+        plan.creates = [Create(PODS, self._pod(template, index)) for index, wait in waits.items() if not wait]
+        return min((wait for wait in waits.values() if wait), default=None)
 
-    def _free_indexes(self, count: int) -> list[int | None]:
-        taken = self.done | {i for p in self.active if (i := index_of(p)) is not None}
-        free_ones = (i for i in range(self._completions()) if i not in taken)
-        return [i for _, i in zip(range(count), free_ones, strict=False)]
+    def _surplus(self, number: int) -> list[PodView]:
+        """The pods that are too many: those of no or of another's index, and the least useful ones."""
+        ranked = sorted(self.active, key=lambda p: (bool(p.node), p.phase == "Running", p.ready, p.created))
+        if not self.indexed:
+            return ranked[: max(0, number)]
+        best = {index_of(pod): pod for pod in ranked}
+        wrong = [p for p in ranked if (i := index_of(p)) not in self.count.range or best[i] is not p]
+        more = [p for p in ranked if p not in wrong]
+        return wrong + more[: max(0, number - len(wrong))]
+
+    def _free_indexes(self, number: int) -> list[int]:
+        taken = self.count.done | self.count.failed_indexes
+        others = [*self.active, *(self.terminating if self.count.waits_for_end else ())]
+        taken |= {i for p in others if (i := index_of(p)) is not None}
+        return list(islice((i for i in self.count.range if i not in taken), number))
 
     def _pod(self, template: Object, index: int | None) -> Object:
         name = ""
@@ -216,46 +185,61 @@ class _Pass:
         metadata = pod["metadata"]
         metadata["finalizers"] = [*metadata.get("finalizers", ()), FINALIZER]
         if index is not None:
+            notes = {INDEX: str(index), **self.count.annotations(index)}
             metadata["generateName"] = f"{self.job['metadata']['name']}-{index}-"
-            metadata["annotations"] = {**metadata.get("annotations", {}), INDEX: str(index)}
+            metadata["annotations"] = {**metadata.get("annotations", {}), **notes}
             metadata["labels"] = {**metadata.get("labels", {}), INDEX: str(index)}
             pod["spec"] = indexes.with_index(pod["spec"], f"{self.job['metadata']['name']}-{index}", INDEX)
         return pod
 
-    def _backoff(self) -> float:
+    def _backoff(self, failures: int, last: str) -> float:
         """Seconds before a new pod may replace failed ones: 10, 20, 40… up to 600 after the last failure."""
-        ended = [p for p in self.pods if p.phase == "Failed" and p.ready_since]
-        if not self.failed or not ended:
+        if not failures or not last:
             return 0.0
-        delay: float = min(_BACKOFF * 2 ** min(self.failed - 1, 10), _LONGEST_BACKOFF)
-        last = max(meta.parse_time(p.ready_since) for p in ended)
-        return max(0.0, delay - (self.now - last).total_seconds())
+        delay: float = min(_BACKOFF * 2 ** min(failures - 1, 10), _LONGEST_BACKOFF)
+        return max(0.0, delay - (self.now - meta.parse_time(last)).total_seconds())
 
-    def _verdict(self) -> tuple[str, str, str] | None:
-        """(Complete or Failed, reason, message) once it is decided."""
-        target = next(
-            (c for c in self.conditions if c["type"] == "FailureTarget" and c["status"] == "True"), None
-        )
-        if target is not None:
-            return "Failed", target["reason"], target["message"]
+    def _verdict(self) -> Verdict | None:
+        """What is decided: it stays so once it was said."""
+        for kind, interim in _INTERIM.items():
+            said = next((c for c in self.conditions if c["type"] == interim), None)
+            if said is not None and said["status"] == "True":
+                return kind, said["reason"], said["message"]
+        return self._failure() or self._success()
+
+    def _failure(self) -> Verdict | None:
+        count = self.count
+        for pod in count.pods:
+            match = count.match(pod) if count.has_failed(pod) else None
+            if match is not None and match.action == "FailJob":
+                return "Failed", "PodFailurePolicy", match.message
         limit = int(self.spec.get("backoffLimit", 6))
         policy = ((self.spec.get("template") or {}).get("spec") or {}).get("restartPolicy")
         restarts = sum(p.restarts for p in self.active)
-        if self.failed > limit or (policy == "OnFailure" and restarts and restarts >= limit):
+        if count.failed > limit or (policy == "OnFailure" and restarts and restarts >= limit):
             return "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"
         if self._is_late():
             return "Failed", "DeadlineExceeded", "Job was active longer than specified deadline"
-        completions = self.spec.get("completions")
-        reached = (
-            self.succeeded > 0 and not self.active
-            if completions is None
-            else self.succeeded >= int(completions)
-        )
-        return (
-            ("Complete", "CompletionsReached", "Reached expected number of succeeded pods")
-            if reached
-            else None
-        )
+        failed, most = len(count.failed_indexes), self.spec.get("maxFailedIndexes")
+        if most is not None and failed > int(most):
+            text = "Job has exceeded the specified maximal number of failed indexes"
+            return "Failed", "MaxFailedIndexesExceeded", text
+        if failed and failed + count.succeeded >= len(count.range):
+            return "Failed", "FailedIndexes", "Job has failed indexes"
+        return None
+
+    def _success(self) -> Verdict | None:
+        completions, succeeded = self.spec.get("completions"), self.count.succeeded
+        if self.indexed:
+            policy = self.spec.get("successPolicy")
+            if text := jobpolicy.success(policy, len(self.count.range), self.count.done):
+                return "Complete", "SuccessPolicy", text
+        if completions is None:
+            reached = succeeded > 0 and not self.active
+        else:
+            reached = succeeded >= int(completions)
+        text = "Reached expected number of succeeded pods"
+        return ("Complete", "CompletionsReached", text) if reached else None
 
     def _is_late(self) -> bool:
         deadline, start = self.spec.get("activeDeadlineSeconds"), self.old.get("startTime")
@@ -288,14 +272,13 @@ class _Pass:
             self._condition("Suspended", "False", "JobResumed", "Job resumed")
             self.events.append(self._event("Normal", "Resumed", "Job resumed"))
 
-    def _conclude(self, verdict: tuple[str, str, str] | None) -> bool:
+    def _conclude(self, verdict: Verdict | None, uncounted: Object) -> bool:
         """Says what is decided, and that it is over once no pod is left to end or to be counted."""
         if verdict is None:
             return False
         kind, reason, message = verdict
-        interim = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
-        self._condition(interim, "True", reason, message)
-        if self.active or self.terminating or any(self.uncounted.values()):
+        self._condition(_INTERIM[kind], "True", reason, message)
+        if self.active or self.terminating or any(uncounted.values()):
             return False
         self._condition(kind, "True", reason, message)
         event = (
@@ -304,21 +287,24 @@ class _Pass:
         self.events.append(self._event(*event))
         return kind == "Complete"
 
-    def _status(self, start: str | None, complete: bool) -> Object:
+    def _status(self, start: str | None, complete: bool, uncounted: Object) -> Object:
+        count = self.count
         status: Object = {"startTime": start, "ready": sum(1 for p in self.active if p.ready)}
         status["terminating"] = len(self.terminating)
         if complete:
             status["completionTime"] = meta.rfc3339(self.now)
-        counts = {"active": len(self.active), **self.counted}
+        counts = {"active": len(self.active), **count.counted}
         status.update({key: value for key, value in counts.items() if value})
-        status["uncountedTerminatedPods"] = {key: uids for key, uids in self.uncounted.items() if uids}
-        if self.done:
-            status["completedIndexes"] = indexes.render(self.done)
+        status["uncountedTerminatedPods"] = {key: uids for key, uids in uncounted.items() if uids}
+        if count.done:
+            status["completedIndexes"] = indexes.render(count.done)
+        if count.per_index is not None:
+            status["failedIndexes"] = indexes.render(count.failed_indexes)
         if self.conditions:
             status["conditions"] = self.conditions
         return status
 
-    def _write(self, status: Object) -> list[Action]:
+    def _write(self, status: Object, uncounted: Object) -> list[Action]:
         """Bound to the version it was counted from: counting twice from one copy would count pods twice."""
         current = self.old
         wanted = {key: value for key, value in status.items() if value is not None}
@@ -327,7 +313,7 @@ class _Pass:
         if not changes:
             return []
         if "uncountedTerminatedPods" in changes:
-            lists = {key: self.uncounted[key] or None for key in ("succeeded", "failed")}
+            lists = {key: uncounted[key] or None for key in ("succeeded", "failed")}
             changes["uncountedTerminatedPods"] = lists
         metadata = self.job["metadata"]
         patch = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": changes}
@@ -335,11 +321,6 @@ class _Pass:
 
     def _event(self, type: str, reason: str, message: str) -> Event:
         return Event({**self.job, "apiVersion": "batch/v1", "kind": "Job"}, type, reason, message)
-
-
-def index_of(pod: PodView) -> int | None:
-    text = pod.annotations.get(INDEX, "")
-    return int(text) if text.isdigit() else None
 
 
 def _delete(pod: PodView) -> Delete:

@@ -76,7 +76,8 @@ class MetaView:
 @dataclass(frozen=True, slots=True)
 class PodView:
     """A pod. Times are RFC 3339 texts; `ports` are (name, port, protocol) of containers and sidecars; `claims` names
-    PersistentVolumeClaims, those of ephemeral volumes too."""
+    PersistentVolumeClaims, those of ephemeral volumes too; `ended_at` is when the last container of a pod that is over
+    ended; `exit_codes` and `conditions` (type, status) are kept of failed pods."""
 
     namespace: str
     name: str
@@ -102,7 +103,8 @@ class PodView:
     ports: tuple[tuple[str, int, str], ...]
     tolerations: tuple[Object, ...]
     exit_codes: tuple[tuple[str, int], ...]
-    disruption_target: bool
+    conditions: tuple[tuple[str, str], ...]
+    ended_at: str
     pinned_node: str
     annotations: dict[str, str]
     scheduling_gated: bool
@@ -134,7 +136,11 @@ class PodView:
 
 
 # Annotations a controller reads on pods; the others are not kept.
-_KEPT_ANNOTATIONS = ("batch.kubernetes.io/job-completion-index",)
+_KEPT_ANNOTATIONS = (
+    "batch.kubernetes.io/job-completion-index",
+    "batch.kubernetes.io/job-index-failure-count",
+    "batch.kubernetes.io/job-index-ignored-failure-count",
+)
 
 
 def _pinned_node(spec: Object) -> str:
@@ -153,23 +159,22 @@ def pod_view(obj: Object) -> PodView:
     spec = obj.get("spec") or {}
     status = obj.get("status") or {}
     annotations = metadata.get("annotations") or {}
-    ready, ready_since, disruption_target = False, "", False
+    ready, ready_since = False, ""
     for condition in status.get("conditions") or ():
         if condition["type"] == "Ready":
             ready = condition.get("status") == "True"
             ready_since = condition.get("lastTransitionTime") or ""
-        elif condition["type"] == "DisruptionTarget":
-            disruption_target = condition.get("status") == "True"
     containers = spec.get("containers") or ()
     sidecars = [c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"]
     cost = annotations.get("controller.kubernetes.io/pod-deletion-cost", "0")
     statuses = status.get("containerStatuses") or ()
-    exits = []
-    if status.get("phase") == "Failed":
-        for container in (*(status.get("initContainerStatuses") or ()), *statuses):
+    exits, ended_at, failed = [], "", status.get("phase") == "Failed"
+    if failed or status.get("phase") == "Succeeded":
+        for container in (*statuses, *(status.get("initContainerStatuses") or ())):
             terminated = (container.get("state") or {}).get("terminated")
             if terminated:
                 exits.append((container["name"], int(terminated.get("exitCode") or 0)))
+                ended_at = max(ended_at, terminated.get("finishedAt") or "")
     return PodView(
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
@@ -199,8 +204,11 @@ def pod_view(obj: Object) -> PodView:
             for port in container.get("ports") or ()
         ),
         tolerations=tuple(spec.get("tolerations") or ()),
-        exit_codes=tuple(exits),
-        disruption_target=disruption_target,
+        exit_codes=tuple(exits) if failed else (),
+        conditions=tuple((c["type"], c.get("status") or "") for c in status.get("conditions") or ())
+        if failed
+        else (),
+        ended_at=ended_at,
         pinned_node=_pinned_node(spec) if spec.get("affinity") else "",
         annotations={key: annotations[key] for key in _KEPT_ANNOTATIONS if key in annotations},
         scheduling_gated=bool(spec.get("schedulingGates")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiclient import APPLY, Api, Object
-from test_object_verbs import deployment, pod
+from objects import deployment, pod
 
 
 def test_scale(api: Api, namespace: str) -> None:
@@ -88,10 +88,31 @@ def test_eviction_asks_the_budget(api: Api, namespace: str) -> None:
     ]
     api.patch(f"{budgets}/b/status", {"status": {"disruptionsAllowed": 1, "currentHealthy": 2}})
     assert api.post(f"{path}/web/eviction", eviction).code == 201
-    assert api.get(f"{path}/web")["metadata"]["deletionTimestamp"]
+    evicted = api.get(f"{path}/web")
+    assert evicted["metadata"]["deletionTimestamp"]
+    said = {c["type"]: (c["status"], c.get("reason")) for c in evicted["status"]["conditions"]}
+    assert said["DisruptionTarget"] == ("True", "EvictionByEvictionAPI")
+    assert said["Ready"][0] == "True"
     left = api.get(f"{budgets}/b")["status"]
     assert left["disruptionsAllowed"] == 0
     assert list(left["disruptedPods"]) == ["web"]
+
+
+def test_an_eviction_with_preconditions(api: Api, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    made = api.post(path, pod(nodeName="n1"))["metadata"]
+
+    def evict(**preconditions: str) -> int:
+        chosen = {"preconditions": preconditions}
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}}
+        return int(api.post(f"{path}/web/eviction", {**body, "deleteOptions": chosen}).code)
+
+    assert evict(resourceVersion="1") == 409
+    assert evict(uid="another") == 409
+    conditions = api.get(f"{path}/web")["status"].get("conditions") or ()
+    assert "DisruptionTarget" not in [c["type"] for c in conditions]
+    assert evict(uid=made["uid"], resourceVersion=made["resourceVersion"]) == 201
+    assert api.get(f"{path}/web")["metadata"]["deletionTimestamp"]
 
 
 def test_ephemeral_containers_only_through_their_subresource(api: Api, namespace: str) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from clustermodel import ClusterModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobmodel import Model
 
 from apimachinery import resources
 from controllermanager.plans import indexes
@@ -15,53 +13,6 @@ from controllermanager.plans import job as plans
 from controllermanager.plans.job import FINALIZER, JOBS
 
 PODS = resources.get("pods")
-
-
-class Model(ClusterModel):
-    def __init__(self, **spec: Any) -> None:
-        super().__init__()
-        labels = {"controller-uid": "u"}
-        container = {"name": "c", "image": "x"}
-        template = {
-            "metadata": {"labels": labels},
-            "spec": {"containers": [container], "restartPolicy": "Never"},
-        }
-        defaults = {"parallelism": 1, "completions": 1, "backoffLimit": 6}
-        body = {"selector": {"matchLabels": labels}, "template": template, **defaults, **spec}
-        self.add(JOBS, {"metadata": {"name": "work"}, "spec": body})
-
-    def job(self) -> dict[str, Any]:
-        return self.get(JOBS, "work")
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.job().get("status") or {}
-        return found
-
-    def conditions(self) -> dict[str, str]:
-        return {
-            c["type"]: c["reason"] for c in self.status().get("conditions") or () if c["status"] == "True"
-        }
-
-    def sync(self) -> None:
-        plan = plans.plan(plans.Snapshot(self.job(), self.pods(PODS)), self.now, self.suffixes())
-        self.carry_out([*plan.claims, *plan.before])
-        self.carry_out([*plan.creates, *plan.releases])
-        for delete in plan.deletes:
-            name = getattr(delete, "name")  # noqa: B009
-            if (PODS, "ns", name) in self.objects:
-                self.one(delete)
-        requeue = self.requeue
-        for action in plan.after:
-            if (PODS, "ns", getattr(action, "name", "")) in self.objects or not hasattr(action, "patch"):
-                self.one(action)
-        self.requeue = self.requeue if self.requeue is not None else requeue
-
-    def end(self, name: str, phase: str) -> None:
-        condition = {"type": "Ready", "status": "False", "lastTransitionTime": self.stamp()}
-        self.change(PODS, name, {"status": {"phase": phase, "conditions": [condition]}})
-
-    def running(self) -> list[str]:
-        return sorted(p.name for p in self.pods(PODS) if p.active)
 
 
 @settings(max_examples=150, deadline=None)
