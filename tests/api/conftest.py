@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 from apiclient import Api
+from customresources import CRDS, Define, Kind, version
 from servers import Server, serving
 
 AUDIT_ALL = """
@@ -51,3 +53,21 @@ def namespace(api: Api) -> str:
     made = api.post("/api/v1/namespaces", {"metadata": {"name": name}})
     assert made.code == 201, made.body
     return name
+
+
+@pytest.fixture
+def define(api: Api, namespace: str) -> Iterator[Define]:
+    made: list[Kind] = []
+
+    def make(*versions: dict[str, Any], **spec: Any) -> Kind:
+        made.append(Kind(api, namespace, list(versions) or [version()], **spec))
+        return made[-1]
+
+    yield make
+    for kind in made:
+        api.delete(f"{CRDS}/{kind.name}")
+
+
+@pytest.fixture
+def widgets(define: Define) -> Kind:
+    return define()

@@ -50,7 +50,9 @@ def node_client(server: Server, api: Api, tmp_path: Path) -> Iterator[Api]:
     ca = pki.CertificateAuthority.load(server.data / "pki")
     config = yaml.safe_load((server.data / "admin.conf").read_text())
     url = config["clusters"][0]["cluster"]["server"]
-    kubeconfigs.write_kubeconfig(tmp_path / "node.conf", url, ca.pem, pki.issue_node(ca, "n1"), user="system:node:n1")
+    kubeconfigs.write_kubeconfig(
+        tmp_path / "node.conf", url, ca.pem, pki.issue_node(ca, "n1"), user="system:node:n1"
+    )
     client = Api(tmp_path / "node.conf")
     yield client
     client.close()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from apiclient import MERGE, Api
-from test_object_verbs import config, deployment, pod
+from objects import config, deployment, pod
 
 
 def test_broken_json_and_yaml(api: Api, namespace: str) -> None:

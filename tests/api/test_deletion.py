@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiclient import MERGE, Api
-from test_object_verbs import config, deployment, pod
+from objects import config, deployment, pod
 
 
 def test_deletion_answers_with_a_status(api: Api, namespace: str) -> None:

@@ -7,7 +7,7 @@ import gzip
 import orjson
 import pytest
 from apiclient import Api
-from test_object_verbs import config
+from objects import config
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 from apiclient import Api
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_object_verbs import config
+from objects import config
 
 FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from apiclient import Api, selector
-from test_object_verbs import config, pod
+from objects import config, pod
 
 
 @pytest.fixture

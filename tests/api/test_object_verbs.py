@@ -4,37 +4,8 @@ from __future__ import annotations
 
 import json
 
-from apiclient import APPLY, JSON_PATCH, STRATEGIC, Api, Object
-
-
-def pod(name: str = "web", **spec: object) -> Object:
-    container = {"name": "main", "image": "nginx"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {"containers": [container], **spec},
-    }
-
-
-def deployment(name: str = "web") -> Object:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": 2,
-            "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{"name": "main", "image": "nginx"}]},
-            },
-        },
-    }
-
-
-def config(name: str = "c", **data: str) -> Object:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+from apiclient import APPLY, JSON_PATCH, STRATEGIC, Api
+from objects import config, deployment, pod
 
 
 def test_create_fills_what_the_server_sets(api: Api, namespace: str) -> None:

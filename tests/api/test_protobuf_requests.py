@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from apiclient import Answer, Api, Object
 from every_kind import STORED, example
+from objects import deployment, pod
 from protobuf_encoding import encode
-from test_object_verbs import deployment, pod
 
 from apimachinery.resources import Resource
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from apiclient import Api
+from objects import config, pod
 from servers import Server, serving
-from test_object_verbs import config, pod
 
 
 def test_health_and_version(api: Api) -> None:

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 
-from apiclient import Api, Object
+from apiclient import Api
+from objects import service
 
 RANGE = ipaddress.ip_network("10.96.0.0/16")
-
-
-def service(name: str = "s", **spec: object) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"selector": {"a": "b"}, "ports": [{"port": 80}], **spec},
-    }
 
 
 def taken(api: Api) -> set[str]:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from apiclient import Api
+from objects import config, service
 from servers import serving
-from test_object_verbs import config
-from test_service_addresses import service
 
 
 @pytest.fixture(scope="module")
