@@ -8,7 +8,8 @@ from apimachinery import selectors
 from controllermanager.controller import PODS, Controller, Key
 from controllermanager.plans import job as plans
 from controllermanager.plans.actions import Create, Delete, Event
-from controllermanager.plans.job import FINALIZER, JOBS
+from controllermanager.plans.job import JOBS
+from controllermanager.plans.jobcount import FINALIZER
 from controllermanager.plans.views import PodView, by_controller, object_by_namespace
 
 

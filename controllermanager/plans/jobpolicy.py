@@ -53,7 +53,7 @@ def success(policy: Object | None, completions: int, done: AbstractSet[int]) -> 
     for number, rule in enumerate((policy or {}).get("rules") or ()):
         count, named = rule.get("succeededCount"), rule.get("succeededIndexes")
         wanted = range(completions) if named is None else indexes.parse(named) & set(range(completions))
-        reached = len(done.intersection(wanted))
+        reached = len(done & set(wanted))
         if not done or not wanted:
             continue
         if (named is not None and reached == len(wanted)) or (count is not None and reached >= int(count)):

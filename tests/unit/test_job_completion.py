@@ -9,8 +9,8 @@ from jobmodel import Model
 
 from apimachinery import resources
 from controllermanager.plans import indexes
-from controllermanager.plans import job as plans
-from controllermanager.plans.job import FINALIZER, JOBS
+from controllermanager.plans.job import JOBS
+from controllermanager.plans.jobcount import FINALIZER, INDEX
 
 PODS = resources.get("pods")
 
@@ -117,7 +117,7 @@ def test_indexed_pods_know_their_index() -> None:
     model = Model(parallelism=3, completions=2, completionMode="Indexed")
     model.sync()
     pods = sorted(model.of(PODS), key=lambda p: str(p["metadata"]["name"]))
-    assert [p["metadata"]["annotations"][plans.INDEX] for p in pods] == ["0", "1"]
+    assert [p["metadata"]["annotations"][INDEX] for p in pods] == ["0", "1"]
     assert [p["spec"]["hostname"] for p in pods] == ["work-0", "work-1"]
     assert pods[0]["spec"]["containers"][0]["env"][0]["name"] == "JOB_COMPLETION_INDEX"
     assert pods[0]["metadata"]["generateName"] == "work-0-"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from jobmodel import PODS, Model
 
 from controllermanager.plans import indexes, jobpolicy
-from controllermanager.plans.job import FINALIZER, JOBS, managed
-from controllermanager.plans.jobcount import FAILURES, IGNORED_FAILURES
+from controllermanager.plans.job import JOBS, managed
+from controllermanager.plans.jobcount import FAILURES, FINALIZER, IGNORED_FAILURES
 from controllermanager.plans.views import pod_view
 
 
