@@ -17,6 +17,7 @@ _TYPES = {
     "hostPath": ("kubernetes.io~host-path", "hostpath"),
     "image": ("kubernetes.io~image", "image"),
     "local": ("kubernetes.io~local-volume", "local"),
+    "nfs": ("kubernetes.io~nfs", "nfs"),
     "projected": ("kubernetes.io~projected", "shown"),
     "secret": ("kubernetes.io~secret", "shown"),
 }

@@ -62,9 +62,10 @@ def _make(asked: Asked) -> str:
     fresh = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     if medium == "Memory" and not os.path.ismount(directory):
-        mounts.mount_tmpfs(directory, size=memory_size(asked), mode=0o777)
-        fresh = True
-    if fresh:
+        # As every tmpfs is unless a mode is asked for: in it only a file's owner may remove it.
+        mounts.mount_tmpfs(directory, size=memory_size(asked), mode=0o1777)
+        give_to_group(asked.pod, directory)
+    elif fresh:
         # Any user of the pod may write; mkdir's mode is cut by the umask, chmod's is not.
         os.chmod(directory, 0o777)
         give_to_group(asked.pod, directory)
