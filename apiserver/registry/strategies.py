@@ -134,14 +134,15 @@ TABLE: dict[tuple[str, str], Strategy] = {
         initial_status={
             "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0,
         },
-        generation=True,
+        generation=True, prepare_create=workloads.prepare_daemon_set, prepare_update=workloads.update_daemon_set,
     ),
     ("apps", "deployments"): Strategy(
         has_status=True, initial_status={}, generation=True, intent=_with_annotations, labels_by_status=False
     ),
     ("apps", "replicasets"): Strategy(has_status=True, initial_status={"replicas": 0}, generation=True),
     ("apps", "statefulsets"): Strategy(
-        has_status=True, initial_status={"replicas": 0, "availableReplicas": 0}, generation=True
+        has_status=True, initial_status={"replicas": 0, "availableReplicas": 0}, generation=True,
+        prepare_create=workloads.prepare_stateful_set, prepare_update=workloads.update_stateful_set,
     ),
     ("autoscaling", "horizontalpodautoscalers"): Strategy(
         has_status=True, initial_status={"desiredReplicas": 0, "currentMetrics": None}

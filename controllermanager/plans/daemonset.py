@@ -233,10 +233,9 @@ def _pod(owner: Object, hashed: str, node: str, suffixes: Iterator[str]) -> Obje
     pod = pod_from_template(template, owner, DAEMON_SETS, suffixes)
     labels = {**pod["metadata"].get("labels", {}), revisions.HASH_LABEL: hashed}
     annotations = owner["metadata"].get("annotations") or {}
-    generation = annotations.get("deprecated.daemonset.template.generation") or str(
-        owner["metadata"].get("generation") or 1
-    )
-    labels[_GENERATION] = generation
+    generation = annotations.get("deprecated.daemonset.template.generation")
+    if generation:
+        labels[_GENERATION] = generation
     spec = {**pod["spec"], "tolerations": tolerations_of(pod["spec"]), "affinity": _pinned(pod["spec"], node)}
     return {**pod, "metadata": {**pod["metadata"], "labels": labels}, "spec": spec}
 

@@ -126,22 +126,15 @@ class _Step:
         strategy = self.spec.get("updateStrategy") or {}
         if strategy.get("type") == "OnDelete":
             return
-        rolling = strategy.get("rollingUpdate") or {}
         first = self._first_updated()
-        budget = _max_unavailable(rolling.get("maxUnavailable"), len(self.wanted))
-        unavailable = 0
         for ordinal in reversed(self.wanted):
-            if ordinal < first:
-                return
             pod = self.pods.get(ordinal)
-            if pod is None or pod.deleting:
-                unavailable += 1
-            elif not self._is_updated(pod):
+            if ordinal < first or pod is None or pod.deleting:
+                return
+            if not self._is_updated(pod):
                 self.actions.append(_delete(pod))
-                unavailable += 1
-            elif not pod.available(self.min_ready, self.now):
-                unavailable += 1
-            if unavailable >= budget:
+                return
+            if not pod.available(self.min_ready, self.now):
                 return
 
     def _first_updated(self) -> int:
@@ -244,12 +237,6 @@ class _Step:
         if self.min_ready and len(available) < len(ready):
             actions.append(RequeueAfter(1.0))
         return actions
-
-
-def _max_unavailable(value: Any, replicas: int) -> int:
-    if isinstance(value, str):
-        return max(1, int(value.rstrip("%")) * replicas // 100)
-    return max(1, int(value or 1))
 
 
 def _delete(pod: PodView) -> Delete:

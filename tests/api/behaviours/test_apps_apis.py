@@ -78,6 +78,32 @@ def test_list_patch_and_delete_a_collection(api: Api, namespace: str, kind: str)
     _life(api, namespace, kind).run({"spec": {"template": {"metadata": {"annotations": None}}}})
 
 
+def test_a_daemonset_counts_its_templates(api: Api, namespace: str) -> None:
+    life = _life(api, namespace, "DaemonSet")
+    made = life.make("counted")
+
+    def count(obj: Object) -> str:
+        return str(obj["metadata"]["annotations"]["deprecated.daemonset.template.generation"])
+
+    assert count(made) == "1"
+    patch: Object = {"metadata": {"annotations": {"deprecated.daemonset.template.generation": "7", "a": "b"}}}
+    assert count(fine(api.patch(life.at("counted"), patch))) == "1"
+    patch = {"spec": {"template": {"metadata": {"annotations": {"new": "yes"}}}}}
+    assert count(fine(api.patch(life.at("counted"), patch))) == "2"
+    patch = {"spec": {"minReadySeconds": 1}}
+    changed = fine(api.patch(life.at("counted"), patch))
+    assert (count(changed), changed["metadata"]["generation"]) == ("2", 3)
+
+
+def test_a_statefulset_has_no_max_unavailable(api: Api, namespace: str) -> None:
+    """Its feature gate is off in v1.36: the field is not kept."""
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 2}}
+    life = _life(api, namespace, "StatefulSet", updateStrategy=strategy)
+    assert life.make("one")["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 0}
+    changed = fine(api.patch(life.at("one"), {"spec": {"updateStrategy": strategy}}))
+    assert changed["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 0}
+
+
 def test_replicaset_is_created_replaced_and_patched(cluster: Api, space: str) -> None:
     life = _life(cluster, space, "ReplicaSet")
     life.make("test-rs")
