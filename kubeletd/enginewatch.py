@@ -1,11 +1,19 @@
-"""What the engine tells of a node's containers: each event to its pod's worker, and lists as the net under them."""
+"""What the engine tells of a node's containers: each event to its pod's worker, and lists as the net under them.
+
+An engine may hang without closing its socket. While it tells nothing by itself it is asked now and then whether it is
+there; what that means for the node `enginehealth` decides.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+from kubeletd import enginehealth
+from kubeletd.enginehealth import Signs
 from kubeletd.orphans import Orphans
 from kubeletd.parts import Parts
 from kubeletd.podstate import events as ev
@@ -15,20 +23,29 @@ from kubeletd.runtime.interface import ContainerState, EngineInfo, Image, Runtim
 log = logging.getLogger(__name__)
 
 RELIST_SECONDS = 300.0
-_ENGINE_DOWN = "container runtime is down"
+PING_SECONDS = 10.0
 
 
 class EngineWatch:
     """One node's. `workers` are its pods as they are; `changed` is told when the engine is there again, or no more.
 
-    `info` and `images` are what the engine last told, None and nothing before it is there.
+    `info` and `images` are what the engine last told, None and nothing before it is there. It is asked whether it is
+    there every `ping_seconds`, and has as long to answer.
     """
 
-    def __init__(self, parts: Parts, workers: Mapping[str, PodWorker], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        workers: Mapping[str, PodWorker],
+        changed: Callable[[], None],
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
         self._parts = parts
         self._workers = workers
         self._changed = changed
-        self._down = False
+        self._ping_seconds = ping_seconds
+        self._signs = Signs()
+        self._heard = False  # an event came since it was last asked
         self._orphans = Orphans(parts)
         self.info: EngineInfo | None = None
         self.images: Sequence[Image] = ()
@@ -36,30 +53,63 @@ class EngineWatch:
     @property
     def trouble(self) -> str:
         """Why the node cannot be ready, as its condition says it; "" if it can."""
-        return _ENGINE_DOWN if self._down else ""
+        return enginehealth.trouble(self._signs)
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._relist())
+            group.create_task(self._ask())
 
     async def close(self) -> None:
         await self._orphans.close()
 
     async def _follow(self) -> None:
         async for event in self._parts.runtime.events():
+            self._heard = True
             if event.action == "resync":
-                self._set_down(False)
+                self._see(connected=True)
                 await self._reconcile()
             elif event.action == "lost":
-                self._set_down(True)
+                self._see(connected=False)
             else:
                 self._dispatch(event)
 
-    def _set_down(self, down: bool) -> None:
-        if down != self._down:
-            self._down = down
+    async def _ask(self) -> None:
+        loop = asyncio.get_running_loop()
+        silent_since = 0.0
+        while True:
+            if not silent_since:
+                await asyncio.sleep(self._ping_seconds)
+            asked_at = loop.time()
+            busy_for = self._parts.runtime.busy_for()
+            if self._heard and not silent_since:
+                self._heard = False
+                self._see(busy_for=busy_for)
+                continue
+            try:
+                await self._parts.runtime.ping(self._ping_seconds)
+            except RuntimeFailure as error:
+                if not silent_since:
+                    silent_since = asked_at
+                    log.warning("%s", error)
+                self._see(silent_for=loop.time() - silent_since, busy_for=busy_for)
+                # One that refuses does so at once.
+                await asyncio.sleep(max(0.0, asked_at + self._ping_seconds - loop.time()))
+                continue
+            was_down = bool(self.trouble)
+            self._see(silent_for=0.0, busy_for=busy_for)
+            if silent_since:
+                silent_since = 0.0
+                log.info("the container runtime answers again")
+                if was_down:
+                    await self._reconcile()
+
+    def _see(self, **signs: Any) -> None:
+        before = self.trouble
+        self._signs = replace(self._signs, **signs)
+        if self.trouble != before:
             self._changed()
 
     def _dispatch(self, event: RuntimeEvent) -> None:

@@ -20,6 +20,7 @@ from kubeletd.runtime import bridgeport, dockerspec, pause, podcgroups
 from kubeletd.runtime.cgroups import Cgroups
 from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
+from kubeletd.runtime.dockerlogs import DockerLogs
 from kubeletd.runtime.dockerprocess import DockerProcesses
 from kubeletd.runtime.dockerstream import EngineError, json_lines
 from kubeletd.runtime.dockerviews import DockerViews
@@ -78,7 +79,7 @@ def _oom_floor() -> int:
         return int(own.read())
 
 
-class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
+class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
     """The containers of node `node` of cluster `cluster` on one engine.
 
     `subnet` is the cluster's pod CIDR and `gateway` the bridge's address in it.
@@ -161,6 +162,12 @@ class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
             root_dir=info.get("DockerRootDir") or "",
             recursive_read_only=dockerspec.recursive_read_only(self._engine.endpoint.version, info),
         )
+
+    async def ping(self, patience: float) -> None:
+        await self._engine.ping(patience)
+
+    def busy_for(self) -> float:
+        return self._engine.busy_for()
 
     def _filters(self, **more: list[str]) -> dict[str, str]:
         labels = [f"{dockerspec.PREFIX}cluster={self.cluster}", f"{dockerspec.PREFIX}node={self.node}"]

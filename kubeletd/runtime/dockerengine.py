@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,6 +41,8 @@ class Engine:
         self._base_url = base_url
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="engine")
         self._client: Any = None
+        self._numbers = itertools.count()
+        self._under_way: dict[int, float] = {}  # when each call was made, oldest first
         self.endpoint = Endpoint("", "")
 
     async def open(self) -> None:
@@ -75,7 +79,28 @@ class Engine:
         if self._client is None:
             await self.open()
         work = functools.partial(self._request, method, path, query, body, data)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        number = next(self._numbers)
+        self._under_way[number] = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            del self._under_way[number]
+
+    def busy_for(self) -> float:
+        """Seconds since the oldest call under way was made, those that wait for a thread too; 0 without any."""
+        oldest = next(iter(self._under_way.values()), 0.0)
+        return time.monotonic() - oldest if oldest else 0.0
+
+    async def ping(self, patience: float) -> None:
+        """Not by the pool, whose threads an engine that hangs keeps. Raises EngineUnavailable."""
+        try:
+            async with asyncio.timeout(patience):
+                _, writer = await self.endpoint.open("GET", "/_ping")
+                writer.close()
+        except TimeoutError as error:
+            raise EngineUnavailable(f"the Docker Engine has not answered for {patience:.0f} s") from error
+        except EngineError as error:
+            raise EngineUnavailable(f"the Docker Engine is not well: {error.message}") from error
 
     def _request(self, method: str, path: str, query: dict[str, Any] | None, body: Any, data: bytes) -> Any:
         from requests.exceptions import RequestException

@@ -14,7 +14,7 @@ All of it is imported from here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -115,6 +115,14 @@ class Runtime(Protocol):
 
     async def info(self) -> EngineInfo: ...
 
+    async def ping(self, patience: float) -> None:
+        """Raises EngineUnavailable unless it answers within `patience` seconds."""
+        ...
+
+    def busy_for(self) -> float:
+        """For how many seconds the oldest of the calls that are to be answered at once has not been."""
+        ...
+
     def events(self) -> AsyncIterator[RuntimeEvent]:
         """This node's containers' events, from now on. Never ends by itself: reconnects, then says "resync"."""
         ...
@@ -173,8 +181,9 @@ class Runtime(Protocol):
         self, container_id: str, *, stdin: bool, tty: bool, stdout: bool = True, stderr: bool = True
     ) -> ProcessStream: ...
 
-    def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[tuple[Stream, bytes]]:
-        """The log in pieces as they come (not cut at line ends); with `timestamps` each line has RFC 3339 first."""
+    def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        """The log in pieces as they come (not cut at line ends), of some 100 kB where there is so much; with
+        `timestamps` each line has RFC 3339 first. With `follow` it ends when the container has."""
         ...
 
     async def usage(self, container_id: str) -> Usage: ...

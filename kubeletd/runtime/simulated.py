@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ from kubeletd.runtime.interface import (
     RuntimeEvent,
     RuntimeFailure,
     SandboxSpec,
-    Stream,
     Usage,
 )
 
@@ -97,6 +96,12 @@ class SimulatedRuntime:
             cgroup_version=2,
             cgroup_driver="",
         )
+
+    async def ping(self, patience: float) -> None:
+        return
+
+    def busy_for(self) -> float:
+        return 0.0
 
     def _tell(self, action: str, state: ContainerState) -> None:
         event = RuntimeEvent(
@@ -226,9 +231,9 @@ class SimulatedRuntime:
     async def attach(self, container_id: str, **streams: Any) -> ProcessStream:
         raise RuntimeFailure("a simulated container has no streams")
 
-    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[tuple[Stream, bytes]]:
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         state = self._state(container_id)
-        yield "stdout", f"simulated container {state.identity.container}\n".encode()
+        yield f"simulated container {state.identity.container}\n".encode()
 
     async def usage(self, container_id: str) -> Usage:
         """As busy as its annotations say, else as it asked to be."""
