@@ -12,9 +12,11 @@ from docker.api.client import APIClient
 NAME = "pybernetes-test/busybox:1"
 
 
-def _files() -> dict[str, str]:
-    listed = subprocess.run(["ldd", "/bin/busybox"], capture_output=True, text=True, check=False).stdout
-    paths = {word for line in listed.splitlines() for word in line.split() if word.startswith("/")}
+def _files(programs: tuple[str, ...]) -> dict[str, str]:
+    paths = set(programs)
+    for program in ("/bin/busybox", *programs):
+        listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+        paths |= {word for line in listed.splitlines() for word in line.split() if word.startswith("/")}
     for library in ("libnss_dns.so.2", "libnss_files.so.2"):
         path = f"/lib/{os.uname().machine}-linux-gnu/{library}"
         if os.path.exists(path):
@@ -22,11 +24,11 @@ def _files() -> dict[str, str]:
     return {"bin/busybox": "/bin/busybox", **{path[1:]: path for path in paths}}
 
 
-def archive() -> bytes:
-    """The root file system: busybox and a link for each of its applets."""
+def archive(*programs: str) -> bytes:
+    """The root file system: busybox, a link for each of its applets, and other programs of this machine."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, path in _files().items():
+        for name, path in _files(programs).items():
             tar.add(os.path.realpath(path), name)
         applets = subprocess.run(
             ["/bin/busybox", "--list"], capture_output=True, text=True, check=True
@@ -47,9 +49,13 @@ def archive() -> bytes:
     return buffer.getvalue()
 
 
-def ensure(client: APIClient, name: str = NAME, changes: tuple[str, ...] = ()) -> str:
+def ensure(
+    client: APIClient, name: str = NAME, changes: tuple[str, ...] = (), programs: tuple[str, ...] = ()
+) -> str:
     """Makes the image unless it is there; gives its name. `changes` are lines of a Dockerfile."""
     if not client.images(name):
         repository, _, tag = name.partition(":")
-        client.import_image_from_data(archive(), repository=repository, tag=tag, changes=list(changes))
+        client.import_image_from_data(
+            archive(*programs), repository=repository, tag=tag, changes=list(changes)
+        )
     return name

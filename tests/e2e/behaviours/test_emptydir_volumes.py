@@ -60,6 +60,14 @@ def made(pods: Pods) -> None:
         mounting(pods, name, {"default": empty(), "memory": memory, **volumes}, WRITE + LOOK, user=user)
     grouped = {"default-0660": empty(), "memory-0660": memory, "memory-0644": memory}
     mounting(pods, "group", grouped, WRITE + LOOK, user=1001, fs_group=123)
+    # What the subPath is of is not there yet.
+    missing = [mount("memory", f"{ROOT}/missing", subPath="test-sub")]
+    pods.create(
+        "group-sub-path",
+        shell(LOOK, volumeMounts=missing),
+        volumes=[{"name": "memory", **memory}],
+        securityContext={"runAsUser": 1001, "fsGroup": 123},
+    )
     mounting(
         pods, "limited", {"limited": empty(medium="Memory", sizeLimit="10Mi")},
         f"df -k {ROOT}/limited | tail -n 1; dd if=/dev/zero of={ROOT}/limited/f bs=1M count=11 2>&1 || true",
@@ -183,7 +191,7 @@ def test_emptydir_medium_default_volume_mode_0777(pods: Pods, user: str) -> None
 def test_emptydir_medium_memory_volume_mode_default(pods: Pods) -> None:
     for user in USERS:
         fact = facts(pods, user)["memory"]
-        assert (fact.mode, fact.file_system) == ("drwxrwxrwx", "tmpfs")
+        assert (fact.mode, fact.file_system) == ("drwxrwxrwt", "tmpfs")
 
 
 def test_emptydir_medium_memory_volume_mode_0644(pods: Pods) -> None:
@@ -214,9 +222,15 @@ def test_emptydir_volumes_of_a_group(pods: Pods) -> None:
     """With fsGroup new files are of the volume's group, and the volume stays open to all."""
     found = facts(pods, "group")
     for volume in ("default-0660", "memory-0660", "memory-0644"):
-        assert (found[volume].mode, found[volume].group) == ("drwxrwsrwx", 123)
+        sticky = volume.startswith("memory")
+        assert (found[volume].mode, found[volume].group) == ("drwxrwsrw" + ("t" if sticky else "x"), 123)
         file = found[f"{volume}/file"]
         assert (file.mode, file.group, file.text) == (MODES[volume[-4:]], 123, WRITTEN)
+
+
+def test_emptydir_nonexistent_subpath_has_the_mode_and_the_group_of_its_volume(pods: Pods) -> None:
+    fact = facts(pods, "group-sub-path")["missing"]
+    assert (fact.mode, fact.user, fact.group, fact.file_system) == ("drwxrwsrwt", 0, 123, "tmpfs")
 
 
 def test_emptydir_memory_backed_volume_is_sized_to_specified_limit(pods: Pods) -> None:
