@@ -190,6 +190,7 @@ class NodeAgent:
             images=self.engine.images,
             local_volumes=self.local_volumes.advertised,
             pressures=self.upkeep.conditions,
+            volumes_in_use=self.parts.csi.volumes_in_use if self.parts.csi is not None else (),
         )
 
     def _snapshot(self, uid: str) -> Snapshot | None:
@@ -222,6 +223,8 @@ class NodeAgent:
                 group.create_task(self._refresh.run())
                 group.create_task(self._statics.run())
                 group.create_task(self.upkeep.run())
+                if self.parts.csi is not None:
+                    group.create_task(self.parts.csi.run())
         finally:
             await self._close()
 
@@ -261,6 +264,8 @@ class NodeAgent:
     def _on_node(self, old: Any, new: Any) -> None:
         if new is not None:
             self.local_volumes.on_node(new)
+            if self.parts.csi is not None:
+                self.parts.csi.on_node(new)
             if nodestatus.is_ready(new) and not nodestatus.is_ready(old or {}):
                 # While it was not, the controller manager said of our pods that they are not ready.
                 for uid in self._workers:

@@ -55,6 +55,10 @@ class MountError(Exception):
         self.message = message
 
 
+class WholeMountError(MountError):
+    """A MountError whose message says already what failed; "" is that nobody has to be told."""
+
+
 class HookFailure(Exception):
     """A lifecycle hook failed. str() is what the event FailedPostStartHook/FailedPreStopHook says."""
 
@@ -109,6 +113,10 @@ class Volumes(Protocol):
 
     async def refresh(self, pod: Pod, facts: PodFacts) -> None:
         """Brings ConfigMap, Secret, projected and downward volumes up to date, atomically."""
+        ...
+
+    def renewed(self, uid: str) -> bool:
+        """Whether volumes of that pod are to be refreshed from time to time, whatever types its spec names."""
         ...
 
     async def unmount_all(self, uid: str) -> None:

@@ -50,6 +50,7 @@ class NodeFindings:
     images: Sequence[Image] = ()
     local_volumes: str = ""  # the directory of local-path volumes
     pressures: Set[str] = frozenset()  # those of the pressure conditions that are true
+    volumes_in_use: Sequence[str] = ()  # attachable ones, by their unique names
 
 
 def parse_taint(text: str) -> dict[str, str]:
@@ -138,6 +139,7 @@ def node_status(
     addresses = [{"type": "Hostname", "address": settings.name}]
     if findings.address:
         addresses.insert(0, {"type": "InternalIP", "address": findings.address})
+    in_use = list(findings.volumes_in_use)
     port = int(findings.endpoint.rpartition(":")[2]) if findings.endpoint else 0
     return {
         "addresses": addresses,
@@ -158,6 +160,7 @@ def node_status(
             "osImage": engine.os_image,
             "systemUUID": engine.machine_id,
         },
+        **({"volumesInUse": in_use or None} if in_use or "volumesInUse" in old else {}),
         "runtimeHandlers": [
             {"name": "", "features": {"recursiveReadOnlyMounts": engine.recursive_read_only}},
         ],

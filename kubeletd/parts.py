@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kubeletd import translate
 from kubeletd.images import Images
@@ -12,6 +13,9 @@ from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import Hooks, Pod, PodFacts, Prober, ResolveEnvironment, Sources, Volumes
 from kubeletd.network import Addresses
 from kubeletd.runtime.interface import Runtime
+
+if TYPE_CHECKING:
+    from kubeletd.csi.node import CsiNode
 
 
 @dataclass(slots=True)
@@ -36,3 +40,4 @@ class Parts:
     facts: Callable[[], PodFacts]  # the node's, without a pod's address
     clock: Callable[[], float]
     memory_capacity: int = 0
+    csi: CsiNode | None = None

@@ -53,6 +53,8 @@ class PodWorker:
     def update(self, pod: Pod, gone: bool = False, resize_pending: tuple[str, str] | None = None) -> None:
         """The API's pod changed, or is no more; `pod` has the resources that the node has allocated to it."""
         self.pod = pod
+        if self._parts.csi is not None and (gone or pod["metadata"].get("deletionTimestamp")):
+            self._parts.csi.ending(self.uid)
         self.post(ev.PodChanged(plan_of(pod, gone, resize_pending)))
 
     def post(self, event: ev.Event) -> None:
@@ -92,6 +94,8 @@ class PodWorker:
     async def close(self) -> None:
         """Ends the worker, not the pod: containers are left as they are."""
         self._closed = True
+        if self._parts.csi is not None:
+            self._parts.csi.over(self.uid)
         if self._timer is not None:
             self._timer.cancel()
         tasks = [*self._tasks, *self._preparing.values(), *self._stops.values()]

@@ -95,8 +95,10 @@ def _server(options: Options, config: Config) -> ServerOptions:
 async def _docker_node(
     options: Options, client: Client, config: Config, pods: Feed, nodes: Feed, stack: AsyncExitStack
 ) -> NodeAgent:
+    from kubeletd.csi.node import CsiNode
     from kubeletd.environment import resolve
     from kubeletd.handlers import LifecycleHooks
+    from kubeletd.node import boot_id
     from kubeletd.probes import ContainerProber
     from kubeletd.runtime.docker import DockerRuntime, gateway
     from kubeletd.sources import ApiSources
@@ -118,18 +120,21 @@ async def _docker_node(
         options.preloaded_images_verification_allowlist,
     )
 
+    csi = CsiNode(root, options.node_name, client, boot_id())
+
     def parts(agent: NodeAgent) -> Parts:
         def recursive_read_only() -> bool:
             return agent.engine.info is not None and agent.engine.info.recursive_read_only
 
         sources.changed = agent.sources_changed
+        csi.record, csi.changed = agent.record, agent.keeper.changed
         images = Images(runtime, records, options.max_parallel_image_pulls)
         image_volumes = ImageVolumes(runtime, images)
         return Parts(
             runtime=runtime,
             images=images,
             image_volumes=image_volumes,
-            volumes=PodVolumes(root, sources, options.node_name, image_volumes, recursive_read_only),
+            volumes=PodVolumes(root, sources, options.node_name, image_volumes, recursive_read_only, csi),
             sources=sources,
             resolve=resolve,
             prober=ContainerProber(runtime, agent.report_probe, agent.record),
@@ -143,6 +148,7 @@ async def _docker_node(
             flush=agent.writer.flush,
             facts=agent.facts,
             clock=agent.clock,
+            csi=csi,
         )
 
     agent_options = AgentOptions(

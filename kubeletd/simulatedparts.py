@@ -43,6 +43,9 @@ class NoVolumes:
     async def refresh(self, pod: Pod, facts: PodFacts) -> None:
         return
 
+    def renewed(self, uid: str) -> bool:
+        return False
+
     async def unmount_all(self, uid: str) -> None:
         return
 

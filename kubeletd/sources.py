@@ -25,9 +25,13 @@ _KINDS: dict[str, Resource] = {
     "Secret": resources.get("secrets"),
     "PersistentVolumeClaim": resources.get("persistentvolumeclaims"),
     "PersistentVolume": resources.get("persistentvolumes"),
+    "CSIDriver": resources.get("csidrivers", "storage.k8s.io"),
+    "VolumeAttachment": resources.get("volumeattachments", "storage.k8s.io"),
 }
 
-Kind = Literal["ConfigMap", "Secret", "PersistentVolumeClaim", "PersistentVolume"]
+Kind = Literal[
+    "ConfigMap", "Secret", "PersistentVolumeClaim", "PersistentVolume", "CSIDriver", "VolumeAttachment"
+]
 Key = tuple[str, str, str]  # kind, namespace, name
 
 
@@ -159,6 +163,19 @@ class ApiSources:
         life = float(answer["spec"].get("expirationSeconds") or expiration_seconds)
         self._tokens[key] = (token, now + life, now + life * _TOKEN_RENEWAL)
         return token, now + life
+
+    async def patch_claim_status(self, claim: Pod, patch: dict[str, Any]) -> None:
+        """Raises StatusError."""
+        meta = claim["metadata"]
+        await self._client.patch(
+            _KINDS["PersistentVolumeClaim"],
+            meta["name"],
+            patch,
+            meta["namespace"],
+            kind="merge",
+            subresource="status",
+        )
+        self._recent.pop(("PersistentVolumeClaim", meta["namespace"], meta["name"]), None)
 
     def release(self, uid: str) -> None:
         """A pod is gone: what only it used is forgotten."""

@@ -39,7 +39,8 @@ class VolumeRefresh:
             await asyncio.sleep(REFRESH_SECONDS)
             for uid, worker in list(self._workers.items()):
                 volumes = worker.pod["spec"].get("volumes") or ()
-                if any(kind in volume for volume in volumes for kind in _REFRESHED):
+                shown = any(kind in volume for volume in volumes for kind in _REFRESHED)
+                if shown or self._volumes.renewed(uid):
                     self.changed(uid)
                     if uid in self._tasks:
                         await asyncio.wait([self._tasks[uid]])

@@ -10,16 +10,19 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apimachinery.errors import StatusError
 from kubeletd import imagevolumes, mounts, subpaths, volumetypes
 from kubeletd.imagevolumes import ImageVolumes
-from kubeletd.interfaces import Container, MountError, Pod, PodConfigError, PodFacts
+from kubeletd.interfaces import Container, MountError, Pod, PodConfigError, PodFacts, WholeMountError
 from kubeletd.projection import ProjectionError
 from kubeletd.runtime.interface import Mount, RuntimeFailure
 from kubeletd.sources import ApiSources, Key
 from kubeletd.volumetypes.interface import Asked, Node
+
+if TYPE_CHECKING:
+    from kubeletd.csi.node import CsiNode
 
 _PROPAGATION = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
 
@@ -70,13 +73,15 @@ class PodVolumes:
         node_name: str,
         images: ImageVolumes | None = None,
         recursive_read_only: Callable[[], bool] = lambda: False,
+        csi: CsiNode | None = None,
     ) -> None:
         """`recursive_read_only` says whether the engine can make what is mounted below a mount read-only too."""
         self._pods = root / "pods"
         self._sources = sources
         self._images = images
         self._recursive_read_only = recursive_read_only
-        self._types = volumetypes.VolumeTypes(Node(root, sources, node_name))
+        self._types = volumetypes.VolumeTypes(Node(root, sources, node_name, csi))
+        self._csi = csi
         self._locks: dict[
             str, asyncio.Lock
         ] = {}  # by uid, from the first mount to the end of the last unmount
@@ -103,6 +108,8 @@ class PodVolumes:
                 place = self._place(pod, kind, name)
                 asked = Asked(pod, name, kind, volume[kind] or {}, place, facts)
             return await self._types.of_kind(asked.kind).set_up(asked)
+        except WholeMountError:
+            raise
         except MountError as error:
             raise MountError(f'MountVolume.SetUp failed for volume "{name}" : {error.message}') from error
         except (OSError, StatusError, ProjectionError) as error:
@@ -197,8 +204,16 @@ class PodVolumes:
         async with lock:
             if self._locks.get(uid) is lock:
                 for volume in pod["spec"].get("volumes") or ():
-                    if not volumetypes.SHOWN.isdisjoint(volume):
+                    if not volumetypes.SHOWN.isdisjoint(volume) or self._renewed(pod, volume):
                         await self._mount(pod, volume, facts)
+
+    def renewed(self, uid: str) -> bool:
+        """Whether drivers may have more to do with volumes of that pod from time to time."""
+        return self._csi is not None and self._csi.has_volumes(uid)
+
+    def _renewed(self, pod: Pod, volume: Mapping[str, Any]) -> bool:
+        """Whether a driver may have more to do with a volume that is there: it grows, or is published anew."""
+        return self.renewed(pod["metadata"]["uid"]) and ("csi" in volume or bool(claim_name(pod, volume)))
 
     async def unmount_all(self, uid: str) -> None:
         """Takes down and removes every volume under pods/<uid>; again is free. Raises MountError."""

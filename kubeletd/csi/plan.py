@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubeletd.csi.model import EXPAND, STAGE, Driver, Rules, Source, unique_name
@@ -83,7 +83,5 @@ def unused(devices: Iterable[Device], publications: Iterable[Publication]) -> li
 
 def in_use(devices: Iterable[Device], publications: Iterable[Publication]) -> list[str]:
     """The attachable volumes that may be mounted here: none of them may be detached."""
-    found: Mapping[str, None] = dict.fromkeys(
-        unique_name(one.driver, one.handle) for one in (*publications, *devices) if one.attachment
-    )
-    return sorted(found)
+    held: list[Device | Publication] = [*devices, *publications]
+    return sorted({unique_name(one.driver, one.handle) for one in held if one.attachment})

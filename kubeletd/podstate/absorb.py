@@ -105,7 +105,7 @@ def _setup(state: PodState, event: ev.Event, now: float) -> tuple[PodState, list
                 setup_failures=failures,
                 setup_message=event.message,
                 setup_retry_at=now + preparation_delay(failures),
-            ), [Record("Warning", "FailedMount", event.message)]
+            ), [Record("Warning", "FailedMount", event.message)] if event.message else []
         case ev.TornDown() if state.setup is Setup.TEARING:
             if event.ok:
                 return replace(state, setup=Setup.TORN), []

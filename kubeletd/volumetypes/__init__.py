@@ -12,6 +12,7 @@ from kubeletd.volumetypes.interface import Node, VolumeType
 # By the key in a pod's volume or in a PersistentVolume: the name of its directories, the module.
 _TYPES = {
     "configMap": ("kubernetes.io~configmap", "shown"),
+    "csi": ("kubernetes.io~csi", "csi"),
     "downwardAPI": ("kubernetes.io~downward-api", "shown"),
     "emptyDir": ("kubernetes.io~empty-dir", "emptydir"),
     "hostPath": ("kubernetes.io~host-path", "hostpath"),

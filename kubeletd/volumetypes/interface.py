@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kubeletd.interfaces import Pod, PodFacts
 from kubeletd.sources import ApiSources
 
+if TYPE_CHECKING:
+    from kubeletd.csi.node import CsiNode
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What the types of one node work with: the agent's root directory, the API, the node's name."""
+    """What the types of one node work with: the agent's root directory, the API, the node's name, its CSI drivers."""
 
     root: Path
     sources: ApiSources
     name: str
+    csi: CsiNode | None = None
 
 
 @dataclass(frozen=True, slots=True)
