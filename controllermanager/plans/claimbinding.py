@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from apimachinery import meta
+from apimachinery import meta, quantity
 from controllermanager.plans import localpath, volumematch
 from controllermanager.plans.actions import Action, Create, Event, Patch, status_patch
 from controllermanager.plans.localpath import PROVISIONER, SELECTED_NODE, Refusal
@@ -30,6 +30,12 @@ _EXTERNAL = (
     "Waiting for a volume to be created either by the external provisioner '{}' or manually by the system "
     "administrator. If volume creation is delayed, please verify that the provisioner is running and correctly "
     "registered."
+)
+
+
+_EXPANDING = (
+    "Ignoring the PVC: didn't find a plugin capable of expanding the volume; waiting for an external controller "
+    "to process this PVC."
 )
 
 
@@ -113,9 +119,17 @@ def _bound(snapshot: Snapshot, now: datetime) -> list[Action]:
                 **volume,
                 "spec": {**volume["spec"], "capacity": claim["spec"]["resources"]["requests"]},
             }
+        elif not grown and _grows(claim) and "csi" not in volume["spec"]:
+            grown = [_event(claim, "Normal", "ExternalExpanding", _EXPANDING)]
         return [*grown, *bind(volume, claim, now)]
     text = "Two claims are bound to the same volume, this one is bound incorrectly"
     return _lost(claim, "ClaimMisbound", text)
+
+
+def _grows(claim: Object) -> bool:
+    """Whether the claim asks for more than it has."""
+    has = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+    return has is not None and volumematch.requested(claim) > quantity.to_int(has)
 
 
 def _lost(claim: Object, reason: str, text: str) -> list[Action]:

@@ -68,7 +68,7 @@ def _reclaim(snapshot: Snapshot, now: datetime) -> list[Action]:
     policy = volume["spec"].get("persistentVolumeReclaimPolicy")
     name = volume["metadata"]["name"]
     if policy == "Recycle":
-        return _failed(volume, "VolumeRecycleFailed", "no recyclable volume plugin matched", now)
+        return _failed(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!", now)
     if policy != "Delete":
         return _let_go(snapshot) if volume["metadata"].get("deletionTimestamp") else []
     if localpath.is_ours(volume):

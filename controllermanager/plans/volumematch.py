@@ -108,7 +108,7 @@ def best(volumes: Iterable[Object], claim: Object, only_reserved: bool = False) 
             continue
         if capacity(volume) < requested(claim):
             continue
-        if claimed_for(volume, claim):
+        if claimed_for(volume, claim) and _modes_offered(volume, claim):
             return volume
         if (
             not only_reserved

@@ -230,10 +230,36 @@ def test_a_released_volume_is_kept_or_fails_by_its_policy() -> None:
     assert storage.phase(VOLUMES, "retain") == "Released"
     assert storage.phase(VOLUMES, "recycle") == "Failed"
     assert storage.phase(VOLUMES, "delete") == "Failed"
-    assert storage.reasons()[-2:] == ["VolumeRecycleFailed", "VolumeFailedDelete"]
+    assert storage.reasons()[-2:] == ["VolumeFailedRecycle", "VolumeFailedDelete"]
     storage.claim("retain")
     storage.settle()
     assert storage.phase(CLAIMS, "retain") == "Pending", "a namesake must not get the data"
+
+
+def test_a_volume_kept_for_a_claim_must_offer_its_access_modes() -> None:
+    storage = Storage()
+    kept = {"namespace": "ns", "name": "c"}
+    storage.volume("other", modes=("ReadOnlyMany",), claimRef=kept)
+    storage.settle()
+    assert storage.phase(VOLUMES, "other") == "Available"
+    storage.claim("c")
+    storage.settle()
+    assert storage.phase(CLAIMS, "c") == "Pending"
+    # Neither class nor selector stand in the way of what an administrator has decided.
+    storage.volume("right", storageClassName="slow", claimRef=kept)
+    storage.settle()
+    assert storage.get(CLAIMS, "c")["spec"]["volumeName"] == "right"
+
+
+def test_who_is_to_grow_what_nothing_here_can_is_said() -> None:
+    storage = Storage()
+    storage.volume("v")
+    storage.claim("c")
+    storage.settle()
+    storage.change(CLAIMS, "c", {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+    storage.settle()
+    assert storage.reasons()[-1] == "ExternalExpanding"
+    assert storage.get(CLAIMS, "c")["status"]["capacity"] == {"storage": "1Gi"}
 
 
 def test_a_claim_whose_volume_vanished_is_lost() -> None:
