@@ -48,9 +48,7 @@ class Doorway:
         assert task is not None
         self._connections.add(task)
         try:
-            if self._server is None:
-                self._server = asyncio.create_task(self._start())
-            server = await asyncio.shield(self._server)
+            server = await self._serving()
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port, limit=_CHUNK)
             try:
                 async with asyncio.TaskGroup() as group:
@@ -64,6 +62,19 @@ class Doorway:
             writer.close()
             self._connections.discard(task)
 
+    async def _serving(self) -> Server:
+        """The gRPC server, which the first who comes starts; the next does if it could not be. Raises OSError."""
+        if self._server is None or _failed(self._server):
+            self._server = asyncio.create_task(self._start())
+        try:
+            return await asyncio.shield(self._server)
+        except OSError as error:
+            log.warning("the node's server does not start: %s", error)
+            raise
+        except Exception as error:
+            log.exception("the node's server does not start")
+            raise ConnectionAbortedError(str(error)) from error
+
     async def _start(self) -> Server:
         from kubeletd.server import serve
 
@@ -73,12 +84,16 @@ class Doorway:
         self._closing = True
         if self._listener is not None:
             self._listener.close()
-        if self._server is not None:
+        if self._server is not None and not _failed(self._server):
             server = await self._server
             await server.close(grace_seconds)
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+
+
+def _failed(task: asyncio.Task[Server]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
