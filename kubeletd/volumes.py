@@ -63,6 +63,13 @@ def read_only(volume: Mapping[str, Any]) -> bool:
     return bool(isinstance(source, dict) and source.get("readOnly"))
 
 
+def _names(pod: Pod, field: str) -> set[str]:
+    """The volumes that containers of the pod have under `volumeMounts` or `volumeDevices`."""
+    spec = pod["spec"]
+    containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
+    return {used["name"] for container in containers for used in container.get(field) or ()}
+
+
 class PodVolumes:
     """Volumes of this node's pods under `root`, which holds one directory a pod."""
 
@@ -82,9 +89,10 @@ class PodVolumes:
         self._recursive_read_only = recursive_read_only
         self._types = volumetypes.VolumeTypes(Node(root, sources, node_name, csi))
         self._csi = csi
-        self._locks: dict[
-            str, asyncio.Lock
-        ] = {}  # by uid, from the first mount to the end of the last unmount
+        # By uid, from the first mount to the end of the last unmount.
+        self._locks: dict[str, asyncio.Lock] = {}
+        # PersistentVolumes that one pod at a time may use, and that pod's uid.
+        self._exclusive: dict[str, str] = {}
 
     async def mount_all(self, pod: Pod, facts: PodFacts) -> dict[str, str]:
         """Volume name → host path, every volume of the pod set up; again is free. Raises MountError."""
@@ -131,6 +139,7 @@ class PodVolumes:
         if persistent is None:
             raise MountError(f'persistentvolume "{bound}" not found')
         kind = volumetypes.kind_of(persistent["spec"])
+        self._check_use(pod, volume, persistent)
         return Asked(
             pod=pod,
             name=volume["name"],
@@ -142,6 +151,23 @@ class PodVolumes:
             persistent=persistent,
             claim=claim,
         )
+
+    def _check_use(self, pod: Pod, volume: Mapping[str, Any], persistent: Mapping[str, Any]) -> None:
+        """Raises MountError where the PersistentVolume may not be used so."""
+        spec, uid = persistent["spec"], pod["metadata"]["uid"]
+        name, mode = persistent["metadata"]["name"], spec.get("volumeMode") or "Filesystem"
+        for field, wanted in (("volumeMounts", "Filesystem"), ("volumeDevices", "Block")):
+            if mode != wanted and volume["name"] in _names(pod, field):
+                raise MountError(
+                    f"volume {volume['name']} has volumeMode {mode}, but is specified in {field}"
+                )
+        if mode == "Block" and "csi" not in spec:
+            raise MountError("this node offers volumes of volumeMode Block through CSI drivers only")
+        alone = "ReadWriteOncePod" in (spec.get("accessModes") or ())
+        if alone and self._exclusive.setdefault(name, uid) != uid:
+            raise MountError(
+                "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+            )
 
     async def container_mounts(
         self, pod: Pod, container: Container, paths: Mapping[str, str], env: Mapping[str, str]
@@ -233,6 +259,7 @@ class PodVolumes:
             except MountError as error:
                 raise MountError(f"UnmountVolume.TearDown failed for pod {uid}: {error.message}") from error
             del self._locks[uid]
+            self._exclusive = {name: user for name, user in self._exclusive.items() if user != uid}
 
     async def uids(self) -> list[str]:
         """The pods that files are kept of. Raises OSError."""
