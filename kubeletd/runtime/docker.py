@@ -16,11 +16,10 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
-from kubeletd.runtime import bridgeport, dockerspec, pause, podcgroups
+from kubeletd.runtime import dockerspec, lostprocesses, pause, podcgroups
 from kubeletd.runtime.cgroups import Cgroups
 from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
-from kubeletd.runtime.dockerlogs import DockerLogs
 from kubeletd.runtime.dockerprocess import DockerProcesses
 from kubeletd.runtime.dockerstream import EngineError, json_lines
 from kubeletd.runtime.dockerviews import DockerViews
@@ -39,6 +38,7 @@ from kubeletd.runtime.interface import (
     SandboxSpec,
     StartError,
 )
+from kubeletd.runtime.sandboxnetwork import SandboxNetwork
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +61,6 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:11]
 
 
-def _port(sandbox_id: str) -> str:
-    """The name of a sandbox's port on the bridge; at most 15 bytes."""
-    return f"pyb{sandbox_id[:11]}"
-
-
 def _oom_floor() -> int:
     """The lowest oom_score_adj the engine can give: without CAP_SYS_RESOURCE (nested machines) none below its own.
 
@@ -79,7 +74,7 @@ def _oom_floor() -> int:
         return int(own.read())
 
 
-class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
+class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
     """The containers of node `node` of cluster `cluster` on one engine.
 
     `subnet` is the cluster's pod CIDR and `gateway` the bridge's address in it.
@@ -100,7 +95,10 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
         self._pause = ""
         self._oom_floor = _oom_floor()
         self._pod_groups = False  # whether the engine takes groups of ours for its containers'
-        self._to_connect: dict[str, str] = {}  # sandboxes created, to get this address when they start
+        self._sandboxes = SandboxNetwork(self.bridge, subnet, gateway)
+        self._starting: set[str] = set()
+        #: Whether the engine may have been killed since its containers were last listed.
+        self._unsure = True
 
     async def open(self) -> EngineInfo:
         await self._engine.open()
@@ -199,6 +197,7 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
                 log.warning("the engine's events broke off: %s", error)
             finally:
                 writer.close()
+            self._unsure = True
             yield RuntimeEvent("lost")
             await asyncio.sleep(delay)
 
@@ -207,20 +206,38 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
             found = await self._engine.call("GET", "/containers/json", {"all": "1", **self._filters()})
         except EngineError as error:
             raise EngineUnavailable(error.message) from error
+        if self._unsure:
+            self._unsure = False
+            await self._end_lost(
+                {e["Id"] for e in found if e["State"] in ("created", "exited", "dead")} - self._starting
+            )
         for entry in found:
             await self._mend(entry)
         return [state for state in map(dockerspec.listed, found) if state is not None]
 
+    async def _end_lost(self, containers: set[str]) -> None:
+        """Ends what there may be of containers that do not run, as an engine that was killed leaves it."""
+        for container_id in await asyncio.to_thread(lostprocesses.end, containers):
+            log.warning("the engine had lost processes of container %s: ended", container_id[:12])
+
+    async def _end_if_lost(self, container_id: str) -> None:
+        if self._unsure and not (await self._inspect(container_id))["State"]["Running"]:
+            await self._end_lost({container_id})
+
     async def _mend(self, entry: dict[str, Any]) -> None:
-        """Connects a sandbox that an agent started and did not live to connect."""
+        """Connects a sandbox that an agent started and did not live to connect. One that cannot be is killed: a pod
+        without a network is given another sandbox."""
         sandbox_id, address = entry["Id"], dockerspec.address_to_connect(entry)
-        if not address or sandbox_id in self._to_connect or bridgeport.connected(_port(sandbox_id)):
+        if not address or not self._sandboxes.missed(sandbox_id):
             return
         try:
             await self._connect(sandbox_id, address)
-        except (StartError, ContainerNotFound) as error:
-            # It ended meanwhile, or is past help: probes and the pod's worker will find out.
-            log.warning("sandbox %s stays without network: %s", sandbox_id[:12], error)
+        except ContainerNotFound:
+            return  # it ended meanwhile
+        except StartError as error:
+            log.warning("sandbox %s is given up: %s", sandbox_id[:12], error)
+            await self._signal(sandbox_id, "SIGKILL")
+            entry["State"] = "exited"
 
     async def inspect(self, container_id: str) -> ContainerState:
         state = dockerspec.inspected(await self._inspect(container_id))
@@ -244,7 +261,7 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
                 await self.open()
             raise SandboxFailure(error.message) from error
         if spec.ip and not spec.ports and not spec.host_network:
-            self._to_connect[sandbox_id] = spec.ip
+            self._sandboxes.expect(sandbox_id, spec.ip)
         return sandbox_id
 
     async def create_container(self, spec: ContainerSpec) -> str:
@@ -272,27 +289,23 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
         return str(answer["Id"])
 
     async def start(self, container_id: str) -> None:
+        await self._end_if_lost(container_id)
+        self._starting.add(container_id)
         try:
             await self._engine.call("POST", f"/containers/{container_id}/start")
         except EngineError as error:
             if error.status == 404 and "no such container" in error.message.lower():
                 raise ContainerNotFound(error.message) from error
             raise StartError(error.message) from error
-        address = self._to_connect.get(container_id)
-        if address is not None:
+        finally:
+            self._starting.discard(container_id)
+        address = self._sandboxes.expected(container_id)
+        if address:
             await self._connect(container_id, address)
-            del self._to_connect[container_id]
 
     async def _connect(self, sandbox_id: str, address: str) -> None:
-        """Puts a sandbox that runs on the cluster's bridge."""
         pid = (await self._inspect(sandbox_id))["State"]["Pid"]
-        port = _port(sandbox_id)
-        try:
-            await asyncio.to_thread(
-                bridgeport.connect, self.bridge, port, pid, address, self._subnet, self._gateway
-            )
-        except OSError as error:
-            raise StartError(f"failed to set up the network of the sandbox: {error}") from error
+        await self._sandboxes.connect(sandbox_id, pid, address)
 
     async def stop(self, container_id: str, grace_seconds: float) -> None:
         try:
@@ -346,7 +359,11 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
                 raise failure(error, container_id) from error
 
     async def remove(self, container_id: str) -> None:
-        self._to_connect.pop(container_id, None)
+        self._sandboxes.forget(container_id)
+        try:
+            await self._end_if_lost(container_id)
+        except ContainerNotFound:
+            return
         try:
             await self._engine.call("DELETE", f"/containers/{container_id}", {"force": "1", "v": "1"})
         except EngineError as error:
