@@ -7,7 +7,7 @@ status.uncountedTerminatedPods, then loses its finalizer, and is then moved into
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -64,6 +64,14 @@ def finished(job: Object) -> bool:
     )
 
 
+def _tracked(action: Action) -> Action:
+    """A pod that is adopted gets our finalizer with its owner: else it would never be counted."""
+    if not isinstance(action, Patch) or action.guard is None:
+        return action
+    metadata = {**action.patch["metadata"], "finalizers": [FINALIZER]}
+    return replace(action, patch={**action.patch, "metadata": metadata})
+
+
 def managed(job: Object) -> bool:
     """Whether it is this controller's, and not left to another one (KEP-4368)."""
     return job["spec"].get("managedBy") in (None, CONTROLLER)
@@ -80,6 +88,7 @@ def plan(snapshot: Snapshot, now: datetime, suffixes: Iterator[str]) -> Plan:
     job = snapshot.job
     selector = selectors.from_label_selector(job["spec"].get("selector"))
     claimed, claims = claim(job, JOBS, PODS, snapshot.pods, selector)
+    claims = [_tracked(action) for action in claims]
     if job["metadata"].get("deletionTimestamp") or finished(job):
         return Plan(claims=claims, after=[free(p) for p in claimed if FINALIZER in p.finalizers])
     result = _Pass(job, claimed, now, suffixes).run()

@@ -32,8 +32,7 @@ def plan(
         if pod.node in gone:
             actions += _fail(pod, "PodGC: node no longer exists", now)
         elif pod.deleting and (not pod.node or pod.node in out_of_service):
-            text = "PodGC: node is out of service" if pod.node else "PodGC: pod was never scheduled"
-            actions += _fail(pod, text, now) if pod.node else [_delete(pod)]
+            actions += _fail(pod, "PodGC: node is out of service" if pod.node else "", now)
         elif pod.finished and not pod.deleting:
             ended.append(pod)
     if len(ended) > TERMINATED_LIMIT:
@@ -50,16 +49,20 @@ def is_out_of_service(node: Object) -> bool:
 
 
 def _fail(pod: PodView, text: str, now: datetime) -> list[Action]:
+    """Who counts its end needs to see one. `text` says what disrupted it, if anything did."""
     actions: list[Action] = []
     if not pod.finished:
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "DeletionByPodGC",
-            "message": text,
-            "lastTransitionTime": meta.rfc3339(now),
-        }
-        patch = {"metadata": {"uid": pod.uid}, "status": {"phase": "Failed", "conditions": [condition]}}
+        status: Object = {"phase": "Failed"}
+        if text:
+            condition = {
+                "type": "DisruptionTarget",
+                "status": "True",
+                "reason": "DeletionByPodGC",
+                "message": text,
+                "lastTransitionTime": meta.rfc3339(now),
+            }
+            status["conditions"] = [condition]
+        patch = {"metadata": {"uid": pod.uid}, "status": status}
         actions.append(
             Patch(
                 PODS, pod.namespace, pod.name, patch, kind="strategic", subresource="status", missing_ok=True

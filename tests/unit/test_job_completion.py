@@ -123,6 +123,21 @@ def test_indexed_pods_know_their_index() -> None:
     assert pods[0]["metadata"]["generateName"] == "work-0-"
 
 
+def test_adopted_pods_are_counted() -> None:
+    model = Model()
+    model.sync()
+    (pod,) = model.of(PODS)
+    model.change(PODS, pod["metadata"]["name"], {"metadata": {"ownerReferences": None, "finalizers": None}})
+    model.sync()
+    (pod,) = model.of(PODS)
+    assert pod["metadata"]["ownerReferences"][0]["kind"] == "Job"
+    assert pod["metadata"]["finalizers"] == [FINALIZER]
+    model.end(pod["metadata"]["name"], "Succeeded")
+    for _ in range(4):
+        model.sync()
+    assert (model.status()["succeeded"], "Complete" in model.conditions()) == (1, True)
+
+
 @given(st.sets(st.integers(0, 50)))
 def test_index_sets_are_read_as_they_were_written(numbers: set[int]) -> None:
     assert indexes.parse(indexes.render(numbers)) == numbers

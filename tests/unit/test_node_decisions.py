@@ -212,8 +212,12 @@ def test_pods_of_vanished_nodes_fail_and_go() -> None:
         (Patch, "a"),
         (Delete, "a"),
         (Delete, "b"),
+        (Patch, "d"),
         (Delete, "d"),
     ]
+    vanished, never = (a.patch["status"] for a in actions if isinstance(a, Patch))
+    assert (vanished["phase"], never) == ("Failed", {"phase": "Failed"})
+    assert vanished["conditions"][0]["reason"] == "DeletionByPodGC"
     assert all(a.grace_period_seconds == 0 for a in actions if isinstance(a, Delete))
 
 
