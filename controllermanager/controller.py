@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -222,7 +223,7 @@ class Executor:
             raise Gone(f"{guard.resource.qualified} {guard.namespace}/{guard.name} is gone or being deleted")
 
 
-class Controller:
+class Controller(ABC):
     """One control loop. A subclass names its informers in `setup`, and in `sync` brings one key to what it
     should be: it reads the informers, asks its plan, and has the executor do what the plan says."""
 
@@ -238,12 +239,13 @@ class Controller:
         self._informers: list[Informer] = []
         self.setup()
 
+    @abstractmethod
     def setup(self) -> None:
-        raise NotImplementedError
+        """Names the informers it needs."""
 
+    @abstractmethod
     async def sync(self, key: Key) -> float | None:
         """Brings `key` to what it should be. Returns the seconds after which to look again, if any."""
-        raise NotImplementedError
 
     def watch(
         self,
