@@ -38,6 +38,8 @@ CONTROLLERS: dict[str, str] = {
     "persistentvolume-binder-controller": "volumes:PersistentVolumeBinder",
     "persistentvolumeclaim-protection-controller": "volumeprotection:ClaimProtectionController",
     "persistentvolume-protection-controller": "volumeprotection:VolumeProtectionController",
+    "volumeattributesclass-protection-controller": "volumeprotection:AttributesClassProtectionController",
+    "persistentvolume-attach-detach-controller": "attachdetach:AttachDetachController",
     "ephemeral-volume-controller": "volumeprotection:EphemeralVolumeController",
     "certificatesigningrequest-approving-controller": "certificates:CertificateApprover",
     "certificatesigningrequest-signing-controller": "certificates:CertificateSigner",

@@ -12,7 +12,6 @@ from apimachinery import quantity
 Object = Mapping[str, Any]
 SecretKey = tuple[str, str]  # namespace, name
 
-PLUGIN = "kubernetes.io/csi"
 STAGE, EXPAND = "STAGE_UNSTAGE_VOLUME", "EXPAND_VOLUME"
 STATS, MOUNT_GROUP = "GET_VOLUME_STATS", "VOLUME_MOUNT_GROUP"
 MULTI_WRITER = "SINGLE_NODE_MULTI_WRITER"
@@ -68,16 +67,6 @@ class Source:
     publish_secret: SecretKey | None = None
     expand_secret: SecretKey | None = None
     capacity: int = 0
-
-
-def unique_name(driver: str, handle: str) -> str:
-    """The volume in a Node's status."""
-    return f"{PLUGIN}/{driver}^{handle}"
-
-
-def attachment_name(driver: str, handle: str, node: str) -> str:
-    """The name of the VolumeAttachment object."""
-    return "csi-" + hashlib.sha256(f"{handle}{driver}{node}".encode()).hexdigest()
 
 
 def device_name(handle: str) -> str:

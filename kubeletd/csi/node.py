@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from apimachinery.attachments import unique_name
 from apimachinery.errors import StatusError
 from kubeclient.client import Client
 from kubeletd.csi import model, plan, requests
@@ -140,7 +141,7 @@ class CsiNode:
 
     async def wait_attached(self, source: Source, pod: Pod, volume: str) -> None:
         """Until the Node's status has it that the volume is attached here. Raises MountError."""
-        name = model.unique_name(source.driver, source.handle)
+        name = unique_name(source.driver, source.handle)
         uid = pod["metadata"]["uid"]
         self.changed()
         try:

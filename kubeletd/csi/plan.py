@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kubeletd.csi.model import EXPAND, STAGE, Driver, Rules, Source, unique_name
+from apimachinery.attachments import unique_name
+from kubeletd.csi.model import EXPAND, STAGE, Driver, Rules, Source
 
 DeviceKey = tuple[str, str]  # driver, handle
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from apimachinery.attachments import attachment_name
 from apimachinery.errors import StatusError
 from apimachinery.meta import rfc3339
 from kubeletd.csi import model, plan, records, requests
@@ -39,7 +40,7 @@ class Csi:
             raise MountError(_FIELD + refused)
         attachment = ""
         if rules.attach_required and not source.ephemeral:
-            attachment = model.attachment_name(source.driver, source.handle, self._csi.node)
+            attachment = attachment_name(source.driver, source.handle, self._csi.node)
         records_of = self._csi.records
         if asked.directory not in records_of.publications:
             fresh = Publication(source.driver, source.handle, source.name, source.ephemeral, attachment)
