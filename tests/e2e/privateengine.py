@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -39,15 +40,18 @@ def network_namespace(name: str) -> Iterator[None]:
 
 
 class PrivateEngine:
-    """Everything it keeps is under `root`; its bridges, rules and ports are in the network namespace `name`."""
+    """Everything it keeps is under `root`; its bridges, rules and ports are in the network namespace `name`.
 
-    def __init__(self, name: str, root: Path) -> None:
+    With `live_restore` containers outlive the daemon's end, however it ends.
+    """
+
+    def __init__(self, name: str, root: Path, live_restore: bool = False) -> None:
         self.name = name
         self.root = root
         self.url = f"unix://{root / 'docker.sock'}"
         self._process: subprocess.Popen[bytes] | None = None
         root.mkdir(parents=True, exist_ok=True)
-        (root / "daemon.json").write_text("{}")
+        (root / "daemon.json").write_text(json.dumps({"live-restore": live_restore}))
         subprocess.run(["ip", "netns", "add", name], check=True)
         with network_namespace(self.name):
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -76,6 +80,15 @@ class PrivateEngine:
             return False
         client.close()
         return True
+
+    def freeze(self) -> None:
+        """The daemon takes connections and answers none, until `thaw`. Its containers go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """Ends the daemon. After SIGKILL the containers live on until the next one finds them."""
