@@ -314,6 +314,7 @@ BUILTIN: tuple[Resource, ...] = (
         "csr",
         (Subresource("approval", ("get", "patch", "update")), STATUS),
     ),
+    _r("certificates.k8s.io", "v1beta1", "clustertrustbundles", "ClusterTrustBundle", False),
     _r("coordination.k8s.io", "v1", "leases", "Lease", True),
     _r("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", True),
     _r("events.k8s.io", "v1", "events", "Event", True, "ev", storage=("", "events")),

@@ -36,6 +36,7 @@ NODE_RULES = (
     _rule("update patch", "", "pods/status"),
     _rule("create", "", "pods/eviction"),
     _rule("create get list watch", "certificates.k8s.io", "certificatesigningrequests"),
+    _rule("get list watch", "certificates.k8s.io", "clustertrustbundles"),
     _rule("get list watch", "storage.k8s.io", "csidrivers"),
     _rule("get list watch", "node.k8s.io", "runtimeclasses"),
 )

@@ -104,6 +104,7 @@ SYSTEM_ROLES: dict[str, tuple[TableRule, ...]] = {
         ("proxy", "core", "nodes"),
         ("*", "core", "nodes/log nodes/metrics nodes/proxy nodes/stats"),
     ),
+    "system:cluster-trust-bundle-discovery": ((READ, _CERT, "clustertrustbundles"),),
     "system:node-bootstrapper": (("create get list watch", _CERT, "certificatesigningrequests"),),
     "system:node-problem-detector": (("get", "core", "nodes"), ("patch", "core", "nodes/status"), *_EVENTS),
     "system:node-proxier": (
@@ -191,6 +192,7 @@ CLUSTER_BINDINGS: dict[str, tuple[str, ...]] = {
     "system:basic-user": ("Group:system:authenticated",),
     "system:public-info-viewer": ("Group:system:authenticated", "Group:system:unauthenticated"),
     "system:service-account-issuer-discovery": ("Group:system:serviceaccounts",),
+    "system:cluster-trust-bundle-discovery": ("Group:system:serviceaccounts",),
     "system:node": (),
     "system:node-proxier": ("User:system:kube-proxy",),
     "system:kube-dns": ("ServiceAccount:kube-system:kube-dns",),

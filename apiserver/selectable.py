@@ -42,6 +42,7 @@ _PATHS: dict[tuple[str, str], tuple[str, ...]] = {
     ("apps", "replicasets"): ("status.replicas",),
     ("batch", "jobs"): ("status.successful",),
     ("certificates.k8s.io", "certificatesigningrequests"): ("spec.signerName",),
+    ("certificates.k8s.io", "clustertrustbundles"): ("spec.signerName",),
 }
 
 # Fields that a selector names otherwise than the object does, or that are not plain values there.

@@ -123,6 +123,10 @@ def _priority_level(obj: Object, now: datetime) -> list[Any]:
     return [name(obj), spec.get("type", ""), shares, *shown, created(obj, now)]
 
 
+def _trust_bundle(obj: Object, now: datetime) -> list[Any]:
+    return [name(obj), (obj.get("spec") or {}).get("signerName") or "<none>"]
+
+
 _RBAC, _ADMISSION = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
 _FLOW = "flowcontrol.apiserver.k8s.io"
 _BINDING = printer("Name|Role|Age|+Users|+Groups|+ServiceAccounts", _binding)
@@ -134,6 +138,7 @@ PRINTERS: dict[tuple[str, str], Printer] = {
     ("certificates.k8s.io", "certificatesigningrequests"): printer(
         "Name|Age|SignerName|Requestor|RequestedDuration|Condition", _signing_request
     ),
+    ("certificates.k8s.io", "clustertrustbundles"): printer("Name|SignerName", _trust_bundle),
     (_ADMISSION, "mutatingwebhookconfigurations"): _WEBHOOKS,
     (_ADMISSION, "validatingwebhookconfigurations"): _WEBHOOKS,
     (_ADMISSION, "validatingadmissionpolicies"): printer(

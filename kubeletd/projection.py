@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery import pem, selectors
 from kubeletd.environment import field_value, resource_value
 from kubeletd.interfaces import Pod, PodConfigError, PodFacts
 
@@ -83,6 +84,28 @@ def downward(pod: Pod, items: Sequence[Mapping[str, Any]], mode: int, facts: Pod
             raise ProjectionError(error.message) from error
         payload[item["path"]] = File(text.encode(), _mode(item, mode))
     return payload
+
+
+def selects(source: Mapping[str, Any], bundle: Mapping[str, Any]) -> bool:
+    """Whether a clusterTrustBundle source is about that object. Without a labelSelector it is about none."""
+    if source.get("name"):
+        return bool(bundle["metadata"]["name"] == source["name"])
+    selector = source.get("labelSelector")
+    if selector is None or bundle["spec"].get("signerName") != source.get("signerName"):
+        return False
+    return selectors.from_label_selector(selector).matches(bundle["metadata"].get("labels") or {})
+
+
+def trust_anchors(source: Mapping[str, Any], bundles: Sequence[Mapping[str, Any]]) -> bytes:
+    """The file of a clusterTrustBundle source, of the objects it selects: each certificate once, and nothing else."""
+    if not bundles and not source.get("optional"):
+        if source.get("name"):
+            text = f'clustertrustbundle.certificates.k8s.io "{source["name"]}" not found'
+            raise ProjectionError(f"while getting ClusterTrustBundle: {text}")
+        raise ProjectionError("combination of signerName and labelSelector matched zero ClusterTrustBundles")
+    found = {block.data for bundle in bundles for block in pem.blocks(bundle["spec"]["trustBundle"])}
+    # Any order that stays is as good as another.
+    return "".join(pem.encode("CERTIFICATE", data) for data in sorted(found)).encode()
 
 
 def fs_group(pod: Pod) -> int | None:

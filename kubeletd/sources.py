@@ -25,6 +25,7 @@ _KINDS: dict[str, Resource] = {
     "Secret": resources.get("secrets"),
     "PersistentVolumeClaim": resources.get("persistentvolumeclaims"),
     "PersistentVolume": resources.get("persistentvolumes"),
+    "ClusterTrustBundle": resources.get("clustertrustbundles", "certificates.k8s.io"),
     "CSIDriver": resources.get("csidrivers", "storage.k8s.io"),
     "VolumeAttachment": resources.get("volumeattachments", "storage.k8s.io"),
 }
@@ -32,16 +33,21 @@ _KINDS: dict[str, Resource] = {
 Kind = Literal[
     "ConfigMap", "Secret", "PersistentVolumeClaim", "PersistentVolume", "CSIDriver", "VolumeAttachment"
 ]
-Key = tuple[str, str, str]  # kind, namespace, name
+Key = tuple[str, str, str]  # kind, namespace, name; all of a kind where the name is empty
+TRUST_BUNDLES: Key = ("ClusterTrustBundle", "", "")
 
 
 @dataclass(slots=True)
 class _Watched:
-    """An object that volumes of pods show: watched for as long as one of them does."""
+    """An object that volumes of pods show: watched for as long as one of them does.
+
+    `fixed` is one that says it never changes: it is not watched any more.
+    """
 
     informer: Informer
     task: asyncio.Task[None]
     pods: set[str] = field(default_factory=set)
+    fixed: Pod | None = None
 
 
 class ApiSources:
@@ -78,6 +84,8 @@ class ApiSources:
         """The object, None if there is none. Raises StatusError for any other trouble."""
         key = (kind, namespace, name)
         watched = self._watched.get(key)
+        if watched is not None and watched.fixed is not None:
+            return watched.fixed
         if watched is not None and watched.informer.has_synced:
             found: Pod | None = watched.informer.store.get((namespace, name))
             return found
@@ -115,12 +123,20 @@ class ApiSources:
     def _watch(self, key: Key) -> _Watched:
         kind, namespace, name = key
         informer: Informer = Informer(
-            self._client, _KINDS[kind], namespace=namespace, field_selector=f"metadata.name={name}"
+            self._client,
+            _KINDS[kind],
+            namespace=namespace,
+            field_selector=f"metadata.name={name}" if name else "",
         )
 
         def tell(old: Any, new: Any) -> None:
             watched = self._watched.get(key)
-            if watched is not None and self.changed is not None:
+            if watched is None:
+                return
+            if new is not None and new.get("immutable"):
+                watched.fixed = new
+                watched.task.cancel()
+            if self.changed is not None:
                 for uid in list(watched.pods):
                     self.changed(uid)
 
@@ -132,6 +148,12 @@ class ApiSources:
         assert self._services is not None
         await self._services.synced()
         return [obj for (ns, _), obj in self._services.store.items() if ns == namespace]
+
+    async def trust_bundles(self) -> Sequence[Pod]:
+        """All ClusterTrustBundles, from a watch. Somebody has to `retain` TRUST_BUNDLES."""
+        informer = self._watched[TRUST_BUNDLES].informer
+        await informer.synced()
+        return list(informer.store.values())
 
     async def token(
         self, namespace: str, service_account: str, audience: str, expiration_seconds: int, pod: Pod

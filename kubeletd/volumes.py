@@ -18,7 +18,7 @@ from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import Container, MountError, Pod, PodConfigError, PodFacts, WholeMountError
 from kubeletd.projection import ProjectionError
 from kubeletd.runtime.interface import Mount, RuntimeFailure
-from kubeletd.sources import ApiSources, Key
+from kubeletd.sources import TRUST_BUNDLES, ApiSources, Key
 from kubeletd.volumetypes.interface import Asked, Node
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def references(pod: Pod) -> list[Key]:
         if "secret" in source:
             secret = source["secret"]
             found.append(("Secret", namespace, secret.get("secretName") or secret["name"]))
+        if "clusterTrustBundle" in source:
+            found.append(TRUST_BUNDLES)
 
     for volume in pod["spec"].get("volumes") or ():
         add(volume)

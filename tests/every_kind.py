@@ -72,6 +72,16 @@ _DEVICES: Object = {
 }
 
 #: A request for a certificate of CN=bob, P-256; nothing secret came with it.
+ANCHOR = """-----BEGIN CERTIFICATE-----
+MIIBJDCBzKADAgECAgEBMAoGCCqGSM49BAMCMBExDzANBgNVBAMMBmFuY2hvcjAg
+Fw0yNjAxMDEwMDAwMDBaGA8yMTI2MDEwMTAwMDAwMFowETEPMA0GA1UEAwwGYW5j
+aG9yMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEq87qDK+WaRsSvookg/H2SIgX
+ViEwvEda/h8lNfj6h/otnpZQc4Sr0Q1tJliM/14aiy63/OF10d/XvMB1VVuI0qMT
+MBEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiB+FrdcMvgBtI0w
+yvLOyeF3jZQFblikyIFDmhYyxHcNSgIgEgvYNqJwzFSFYpvF5Ptbxov5fj9BGOiv
+0P92i/oiafg=
+-----END CERTIFICATE-----
+"""
 _CSR = """-----BEGIN CERTIFICATE REQUEST-----
 MIHKMHICAQAwEDEOMAwGA1UEAwwFYWxpY2UwWTATBgcqhkjOPQIBBggqhkjOPQMB
 BwNCAAQ=
@@ -269,6 +279,7 @@ _BODIES: dict[tuple[str, str], Object] = {
             "usages": ["client auth"],
         }
     },
+    ("certificates.k8s.io", "clustertrustbundles"): {"spec": {"trustBundle": ANCHOR}},
     ("coordination.k8s.io", "leases"): {
         "spec": {
             "holderIdentity": "me",

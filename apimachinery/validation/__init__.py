@@ -31,6 +31,7 @@ from apimachinery.validation import (
     rbac,
     services,
     storage,
+    trustbundles,
     workloads,
 )
 
@@ -123,6 +124,7 @@ _TABLE: dict[tuple[str, str], Checks] = {
     ("certificates.k8s.io", "CertificateSigningRequest"): Checks(
         cluster.certificate_request, cluster.update_certificate_request, cluster.update_certificate_status
     ),
+    ("certificates.k8s.io", "ClusterTrustBundle"): Checks(trustbundles.create, trustbundles.update),
     (_RBAC, "Role"): Checks(rbac.role, rbac.update_role),
     (_RBAC, "ClusterRole"): Checks(rbac.cluster_role, rbac.update_cluster_role),
     (_RBAC, "RoleBinding"): Checks(rbac.role_binding, rbac.update_role_binding),

@@ -44,6 +44,8 @@ _NAMES: dict[tuple[str, str], NameCheck] = {
     },
     ("apiregistration.k8s.io", "APIService"): names.path_segment,
     ("certificates.k8s.io", "CertificateSigningRequest"): names.dns1123_subdomain,
+    # The rest depends on the signer.
+    ("certificates.k8s.io", "ClusterTrustBundle"): names.path_segment,
 }
 
 

@@ -11,6 +11,7 @@ from apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    ClusterTrustBundleAttest,
 )
 from apiserver.admission.chain import Chain
 from apiserver.admission.default_ingress_class import DefaultIngressClass
@@ -71,6 +72,7 @@ def chain(
         CertificateApproval(authorizer),
         CertificateSigning(authorizer),
         CertificateSubjectRestriction(),
+        ClusterTrustBundleAttest(authorizer),
         DefaultIngressClass(reader),
         *dynamic,
         ResourceQuota(reader, writer),

@@ -5,10 +5,18 @@ from __future__ import annotations
 from apimachinery.resources import Resource
 from apiserver.admission.plugin import Plugin, Step, forbid
 from apiserver.authz import SUPERUSERS, Authorizer
-from apiserver.request import AdmissionRequest, Attributes
+from apiserver.request import AdmissionRequest, Attributes, User
 
 GROUP = "certificates.k8s.io"
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+
+
+def may(authorizer: Authorizer, user: User, verb: str, signer: str) -> bool:
+    """Whether the user may do `verb` in the name of the signer, or of all signers of its domain."""
+    return any(
+        authorizer.authorize(Attributes(user, verb, GROUP, "*", "signers", name=name)) is None
+        for name in (signer, f"{signer.partition('/')[0]}/*")
+    )
 
 
 class _Signers(Plugin):
@@ -32,11 +40,8 @@ class _Signers(Plugin):
         if not self.applies(request):
             return
         signer = ((request.old_object or {}).get("spec") or {}).get("signerName", "")
-        for name in (signer, f"{signer.partition('/')[0]}/*"):
-            attributes = Attributes(request.user, self.verb, GROUP, "*", "signers", name=name)
-            if self._authorizer.authorize(attributes) is None:
-                return
-        raise forbid(request, self.denied.format(signer))
+        if not may(self._authorizer, request.user, self.verb, signer):
+            raise forbid(request, self.denied.format(signer))
 
 
 class CertificateApproval(_Signers):
@@ -57,6 +62,24 @@ class CertificateSigning(_Signers):
         return bool(
             new.get("certificate") != old.get("certificate") or new.get("conditions") != old.get("conditions")
         )
+
+
+class ClusterTrustBundleAttest(Plugin):
+    """Who says whom a signer's clients trust needs `attest` on the signer."""
+
+    name = "ClusterTrustBundleAttest"
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    def validator(self, operation: str, resource: Resource, subresource: str) -> Step | None:
+        wanted = resource.kind == "ClusterTrustBundle" and operation in ("CREATE", "UPDATE")
+        return self._check if wanted and not subresource else None
+
+    def _check(self, request: AdmissionRequest) -> None:
+        signer = ((request.object or {}).get("spec") or {}).get("signerName", "")
+        if signer and not may(self._authorizer, request.user, "attest", signer):
+            raise forbid(request, f'user not permitted to attest for signerName "{signer}"')
 
 
 class CertificateSubjectRestriction(Plugin):

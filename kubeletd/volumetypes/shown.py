@@ -19,7 +19,9 @@ from kubeletd.projection import (
     downward,
     fs_group,
     keyed,
+    selects,
     token_mode,
+    trust_anchors,
 )
 from kubeletd.sources import ApiSources
 from kubeletd.volumetypes.interface import Asked, Node
@@ -73,6 +75,11 @@ class Shown:
             user = common_user(pod)
             owner = user if user is not None else -1
             return {given["path"]: File(token.encode(), token_mode(pod, mode), owner)}
+        if "clusterTrustBundle" in source:
+            given = source["clusterTrustBundle"]
+            bundles = await self._sources.trust_bundles()
+            anchors = trust_anchors(given, [bundle for bundle in bundles if selects(given, bundle)])
+            return {given["path"]: File(anchors, mode)}
         raise MountError(f"projected volume source {', '.join(source)} is not supported")
 
 

@@ -22,7 +22,7 @@ NONE = {
     "controllerrevisions", "certificatesigningrequests", "leases", "ipaddresses", "servicecidrs", "runtimeclasses",
     "clusterrolebindings", "clusterroles", "rolebindings", "roles", "resourceclaims", "resourceclaimtemplates",
     "csinodes", "csistoragecapacities", "storageclasses", "volumeattachments", "volumeattributesclasses",
-    "horizontalpodautoscalers",
+    "horizontalpodautoscalers", "clustertrustbundles",
 }  # fmt: skip
 #: A change of what is wanted, as a merge patch, of kinds that count them.
 CHANGES: dict[str, Object] = {
