@@ -7,11 +7,12 @@ import ctypes
 import os
 import struct
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_IN_MOVED_FROM, _IN_MOVED_TO, _IN_CREATE, _IN_DELETE = 0x40, 0x80, 0x100, 0x200
+_IN_MODIFY, _IN_MOVED_FROM, _IN_MOVED_TO, _IN_CREATE, _IN_DELETE = 0x2, 0x40, 0x80, 0x100, 0x200
 _IN_Q_OVERFLOW, _IN_IGNORED = 0x4000, 0x8000
 _IN_ONLYDIR = 0x01000000
 _HEADER = struct.Struct("iIII")
@@ -45,10 +46,15 @@ def parse(data: bytes) -> list[Change]:
 
 
 class DirectoryWatch:
-    """Use as a context manager, then iterate: what changes from then on is not missed. Raises OSError."""
+    """Use as a context manager, then iterate: what changes from then on is not missed. Raises OSError.
 
-    def __init__(self, directory: Path) -> None:
+    With `contents`, writing to a file of the directory is something that happens too: see `stirred`.
+    """
+
+    def __init__(self, directory: Path, *, contents: bool = False) -> None:
         self._directory = directory
+        self._mask = _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE | _IN_ONLYDIR
+        self._mask |= _IN_MODIFY if contents else 0
         self._descriptor = -1
         self._readable = asyncio.Event()
 
@@ -56,8 +62,7 @@ class DirectoryWatch:
         descriptor = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if descriptor < 0:
             raise OSError(ctypes.get_errno(), f"watch {self._directory}: {os.strerror(ctypes.get_errno())}")
-        mask = _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE | _IN_ONLYDIR
-        if _libc.inotify_add_watch(descriptor, os.fsencode(self._directory), mask) < 0:
+        if _libc.inotify_add_watch(descriptor, os.fsencode(self._directory), self._mask) < 0:
             number = ctypes.get_errno()
             os.close(descriptor)
             raise OSError(number, f"watch {self._directory}: {os.strerror(number)}")
@@ -79,3 +84,11 @@ class DirectoryWatch:
                 continue
             for change in parse(data):
                 yield change
+
+    async def stirred(self) -> None:
+        """Waits until anything has happened since this was last asked. An alternative to iterating."""
+        await self._readable.wait()
+        self._readable.clear()
+        with suppress(BlockingIOError):
+            while len(os.read(self._descriptor, _BUFFER)) > _BUFFER // 2:
+                continue

@@ -86,9 +86,8 @@ async def termination_message(
         return text
     log = bytearray()
     try:
-        pieces: Any = runtime.logs(container_id, LogOptions(tail=_FALLBACK_LINES))
-        async with aclosing(pieces):
-            async for _, data in pieces:
+        async with aclosing(runtime.logs(container_id, LogOptions(tail=_FALLBACK_LINES))) as pieces:
+            async for data in pieces:
                 log += data
     except RuntimeFailure:
         return ""

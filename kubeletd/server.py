@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -83,14 +84,14 @@ class Agent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
         )
         left = request.limit_bytes if request.HasField("limit_bytes") else None
         try:
-            async for _, data in self._view.runtime.logs(state.id, options):
-                piece = data if left is None else data[:left]
-                if piece:
+            async with aclosing(self._view.runtime.logs(state.id, options)) as pieces:
+                async for data in pieces:
+                    piece = data if left is None else data[:left]
                     yield pb.Chunk(data=piece)
-                if left is not None:
-                    left -= len(piece)
-                    if left <= 0:
-                        return
+                    if left is not None:
+                        left -= len(piece)
+                        if left <= 0:
+                            return
         except ContainerNotFound:
             await context.abort(
                 grpc.StatusCode.NOT_FOUND, f"unable to retrieve container logs for {state.identity.container}"

@@ -20,6 +20,7 @@ from kubeletd.runtime import dockerspec, lostprocesses, pause, podcgroups
 from kubeletd.runtime.cgroups import Cgroups
 from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
+from kubeletd.runtime.dockerlogs import DockerLogs
 from kubeletd.runtime.dockerprocess import DockerProcesses
 from kubeletd.runtime.dockerstream import EngineError, json_lines
 from kubeletd.runtime.dockerviews import DockerViews
@@ -74,7 +75,7 @@ def _oom_floor() -> int:
         return int(own.read())
 
 
-class DockerRuntime(DockerProcesses, DockerImages, DockerViews):
+class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
     """The containers of node `node` of cluster `cluster` on one engine.
 
     `subnet` is the cluster's pod CIDR and `gateway` the bridge's address in it.

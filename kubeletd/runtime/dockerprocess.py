@@ -1,4 +1,4 @@
-"""What goes in and out of containers of the Docker Engine: exec, attach, logs, figures."""
+"""What goes in and out of containers of the Docker Engine: exec, attach, figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal as signals
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -17,10 +16,8 @@ from kubeletd.runtime.interface import (
     ContainerFiles,
     ContainerNotRunning,
     ExecResult,
-    LogOptions,
     ProcessStream,
     RuntimeFailure,
-    Stream,
     Usage,
 )
 
@@ -170,30 +167,6 @@ class DockerProcesses:
             return int(entry["State"].get("ExitCode") or 0)
 
         return EngineProcess(reader, writer, tty=tty, resize=resize, exit_code=exit_code)
-
-    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[tuple[Stream, bytes]]:
-        entry = await self._inspect(container_id)
-        query: dict[str, Any] = {
-            "stdout": int(options.stdout),
-            "stderr": int(options.stderr),
-            "follow": int(options.follow),
-            "timestamps": int(options.timestamps),
-            "tail": "all" if options.tail < 0 else str(options.tail),
-        }
-        if options.since:
-            query["since"] = f"{options.since:.9f}"
-        try:
-            reader, writer = await self._engine.endpoint.open(
-                "GET", f"/containers/{container_id}/logs", query
-            )
-        except EngineError as error:
-            raise failure(error, container_id) from error
-        try:
-            async with aclosing(frames(reader, bool(entry["Config"].get("Tty")))) as pieces:
-                async for piece in pieces:
-                    yield piece
-        finally:
-            writer.close()
 
     async def usage(self, container_id: str) -> Usage:
         place = self._places.get(container_id)

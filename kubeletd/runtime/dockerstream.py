@@ -116,23 +116,53 @@ async def json_lines(reader: asyncio.StreamReader) -> AsyncGenerator[dict[str, A
                 yield json.loads(line)
 
 
+class Demultiplexer:
+    """What the engine sends of a container without a terminal: both streams in frames. Pure: pieces of any size in."""
+
+    def __init__(self) -> None:
+        self._held = b""  # the beginning of a header
+        self._kind: Stream = "stdout"
+        self._left = 0  # bytes of the frame begun
+
+    def feed(self, data: bytes) -> list[tuple[Stream, bytes]]:
+        """The output in it, what follows on one stream as one piece."""
+        found: list[tuple[Stream, bytes]] = []
+        parts: list[memoryview] = []
+        kind = self._kind
+        view, at = memoryview(self._held + data if self._held else data), 0
+        while True:
+            if self._left:
+                part = view[at : at + self._left]
+                if not part:
+                    break
+                if parts and kind != self._kind:
+                    found.append((kind, b"".join(parts)))
+                    parts = []
+                kind = self._kind
+                parts.append(part)
+                at += len(part)
+                self._left -= len(part)
+            elif len(view) - at < _HEADER.size:
+                break
+            else:
+                number, self._left = _HEADER.unpack_from(view, at)
+                self._kind = "stderr" if number == 2 else "stdout"
+                at += _HEADER.size
+        self._held = bytes(view[at:])
+        if parts:
+            found.append((kind, b"".join(parts)))
+        return found
+
+
 async def frames(reader: asyncio.StreamReader, tty: bool) -> AsyncGenerator[tuple[Stream, bytes], None]:
     """Pieces of a container's output; without a terminal the engine multiplexes both streams."""
-    if tty:
-        while data := await reader.read(_CHUNK):
+    demultiplexer = None if tty else Demultiplexer()
+    while data := await reader.read(_CHUNK):
+        if demultiplexer is None:
             yield "stdout", data
-        return
-    while True:
-        try:
-            kind, length = _HEADER.unpack(await reader.readexactly(_HEADER.size))
-        except asyncio.IncompleteReadError:
-            return
-        while length:
-            data = await reader.read(min(length, _CHUNK))
-            if not data:
-                return
-            length -= len(data)
-            yield ("stderr" if kind == 2 else "stdout"), data
+        else:
+            for piece in demultiplexer.feed(data):
+                yield piece
 
 
 class EngineProcess:

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Literal, Protocol
 
+from kubeletd.accounts import Accounts
 from kubeletd.runtime.failures import (
     ContainerNotFound,
     ContainerNotRunning,
@@ -192,6 +193,10 @@ class Runtime(Protocol):
 
     async def image(self, reference: str) -> Image | None:
         """The image here of that name, id or digest."""
+        ...
+
+    async def accounts(self, image_id: str) -> Accounts | None:
+        """The users and groups of an image; None where they are not to be had."""
         ...
 
     async def images(self) -> list[Image]: ...

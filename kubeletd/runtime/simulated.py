@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kubeletd.accounts import Accounts
 from kubeletd.runtime.interface import (
     ContainerFiles,
     ContainerNotFound,
@@ -250,6 +251,9 @@ class SimulatedRuntime:
 
     async def image(self, reference: str) -> Image | None:
         return None if "missing" in reference else Image(id=f"sha256:{reference}", tags=(reference,))
+
+    async def accounts(self, image_id: str) -> Accounts | None:
+        return None
 
     async def images(self) -> list[Image]:
         return []

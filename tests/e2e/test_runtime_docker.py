@@ -80,7 +80,7 @@ async def run(runtime: DockerRuntime, sandbox_id: str, *command: str, **more: ob
 
 async def output(runtime: DockerRuntime, container_id: str) -> str:
     """All it says until it ends."""
-    pieces = [data async for _, data in runtime.logs(container_id, LogOptions(follow=True))]
+    pieces = [data async for data in runtime.logs(container_id, LogOptions(follow=True))]
     return b"".join(pieces).decode()
 
 
@@ -226,11 +226,11 @@ async def test_logs_by_stream_tail_and_time(runtime: DockerRuntime) -> None:
     sandbox_id = await sandbox(runtime)
     container_id = await run(runtime, sandbox_id, "sh", "-c", "echo one; echo two >&2; sleep 0.5; echo three")
     assert sorted((await output(runtime, container_id)).split()) == ["one", "three", "two"]
-    tail = [d async for _, d in runtime.logs(container_id, LogOptions(tail=1, stderr=False))]
+    tail = [d async for d in runtime.logs(container_id, LogOptions(tail=1, stderr=False))]
     assert tail == [b"three\n"]
-    stamped = [d async for _, d in runtime.logs(container_id, LogOptions(timestamps=True, stdout=False))]
+    stamped = [d async for d in runtime.logs(container_id, LogOptions(timestamps=True, stdout=False))]
     assert stamped[0].endswith(b"Z two\n")
-    later = [d async for _, d in runtime.logs(container_id, LogOptions(since=time.time() + 100))]
+    later = [d async for d in runtime.logs(container_id, LogOptions(since=time.time() + 100))]
     assert later == []
 
 
