@@ -13,7 +13,7 @@ from typing import Any
 from apimachinery import resources
 from kubeclient.client import Client
 from kubeclient.events import EventRecorder
-from kubeletd import admission, inventory, network, nodestatus, podview, shutdown, shutdown_plan
+from kubeletd import admission, inventory, network, nodeevents, nodestatus, podview, shutdown, shutdown_plan
 from kubeletd.enginewatch import EngineWatch
 from kubeletd.feed import Feed
 from kubeletd.interfaces import CannotStart, Pod, PodFacts, PodOnNode, ProbeResult, Server, ServerOptions
@@ -80,10 +80,16 @@ class NodeAgent:
         self._tasks: set[asyncio.Task[None]] = set()
         self.writer = StatusWriter(client, self._snapshot, pods.informer.observe, self._node_facts, clock)
         self.keeper = NodeKeeper(
-            client, options.settings, self._findings, self._node, clock, options.update_seconds
+            client,
+            options.settings,
+            self._findings,
+            self._node,
+            clock,
+            self._record_node,
+            options.update_seconds,
         )
         self.parts = make_parts(self)
-        self.engine = EngineWatch(self.parts, self._workers, self.keeper.changed)
+        self.engine = EngineWatch(self.parts, self._workers, self._engine_changed)
         self.upkeep = Upkeep(
             options.settings,
             options.upkeep,
@@ -214,6 +220,7 @@ class NodeAgent:
                 if self._statics.configured:
                     await self._begin_static()  # they need no API server
                 node = await self.keeper.register()
+                self._record_node(*nodeevents.starting())
                 group.create_task(self.keeper.keep_lease(node["metadata"]["uid"]))
                 self._nodes.informer.observe(node)
                 self._nodes.subscribe(self.node_name, self._on_node)
@@ -231,6 +238,7 @@ class NodeAgent:
     async def shut_down(self, periods: Sequence[shutdown_plan.Period]) -> None:
         """Ends all pods: the machine is about to go. The agent goes on until it is cancelled."""
         self._shutting_down = True
+        self._record_node(*nodeevents.shutting_down())
         self.keeper.changed()
         await shutdown.end_pods(lambda: self._workers, periods, self.writer)
 
@@ -274,11 +282,20 @@ class NodeAgent:
         if not cidr or self.addresses.cidr:
             return
         self.addresses.assign(cidr)
-        if self.options.bridge:
+        self._hold_address()
+        self.keeper.changed()
+
+    def _hold_address(self) -> None:
+        """The node's address is on the bridge, which may be another one since the engine was started again."""
+        if self.options.bridge and self.addresses.node_address:
             try:
                 network.add_address(self.options.bridge, self.addresses.node_address)
             except OSError as error:
                 log.warning("the node's address is not set: %s", error)
+
+    def _engine_changed(self) -> None:
+        if not self.engine.trouble:
+            self._hold_address()
         self.keeper.changed()
 
     # Pods.

@@ -13,7 +13,7 @@ from apimachinery import resources
 from apimachinery.errors import StatusError
 from apimachinery.meta import rfc3339_micro
 from kubeclient.client import Client
-from kubeletd import nodestatus
+from kubeletd import nodeevents, nodestatus
 from kubeletd.nodestatus import NodeFindings, NodeSettings
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,10 @@ def disk_size(path: str) -> int:
 
 
 class NodeKeeper:
-    """`findings()` tells what there is to report; `current()` the Node as the API has it, None if unknown."""
+    """`findings()` tells what there is to report; `current()` the Node as the API has it, None if unknown.
+
+    `record(type, reason, message)` makes an event of the node.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class NodeKeeper:
         findings: Callable[[], NodeFindings],
         current: Callable[[], dict[str, Any] | None],
         clock: Callable[[], float],
+        record: Callable[[str, str, str], None],
         update_seconds: float = 10.0,
     ) -> None:
         self._client = client
@@ -57,6 +61,7 @@ class NodeKeeper:
         self._findings = findings
         self._current = current
         self._clock = clock
+        self._record = record
         self._update_seconds = update_seconds
         self._reported_at = 0.0
         self._wake = asyncio.Event()
@@ -77,10 +82,13 @@ class NodeKeeper:
     async def _register(self) -> dict[str, Any]:
         wanted = nodestatus.node_object(self._settings, self._findings(), self._clock())
         try:
-            return await self._client.create(NODES, wanted)
+            made = await self._client.create(NODES, wanted)
         except StatusError as error:
             if error.reason != "AlreadyExists":
                 raise
+        else:
+            self._tell({}, wanted["status"])
+            return made
         meta = {"labels": wanted["metadata"]["labels"], "annotations": wanted["metadata"]["annotations"]}
         return await self._client.patch(NODES, self._settings.name, {"metadata": meta}, kind="merge")
 
@@ -105,6 +113,11 @@ class NodeKeeper:
             NODES, self._settings.name, {"status": new}, kind="strategic", subresource="status"
         )
         self._reported_at = now
+        self._tell(old, new)
+
+    def _tell(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        for event in nodeevents.of_change(self._settings.name, old, new):
+            self._record(*event)
 
     async def run(self) -> None:
         """Reports until cancelled; a Node deleted meanwhile is not made again before the agent's next start."""

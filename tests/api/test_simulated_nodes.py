@@ -195,3 +195,28 @@ async def test_a_pod_is_resized_as_far_as_its_node_has_room(world: World) -> Non
     await resize("1500m")
     await world.until(lambda: shown() == ("1500m", []))
     assert world.status("elastic")["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_nodes_tell_what_becomes_of_them(world: World) -> None:
+    """Starting, what there is enough of, ready; the controller says that it knows of the node."""
+    reasons = {
+        "Starting": ("kubelet", "Starting kubelet."),
+        "NodeHasSufficientMemory": ("kubelet", "Node node-1 status is now: NodeHasSufficientMemory"),
+        "NodeHasNoDiskPressure": ("kubelet", "Node node-1 status is now: NodeHasNoDiskPressure"),
+        "NodeHasSufficientPID": ("kubelet", "Node node-1 status is now: NodeHasSufficientPID"),
+        "NodeReady": ("kubelet", "Node node-1 status is now: NodeReady"),
+        "RegisteredNode": ("node-controller", "Node node-1 event: Registered Node node-1 in Controller"),
+    }
+    events = Informer(world.client, resources.get("events"))
+    events.add_handler(lambda old, new: world.changed.set())
+
+    def told() -> dict[str, tuple[str, str]]:
+        about = [e for e in events.store.values() if e["involvedObject"]["name"] == "node-1"]
+        return {e["reason"]: (e["source"]["component"], e["message"]) for e in about}
+
+    task = asyncio.create_task(events.run())
+    try:
+        await world.until(lambda: reasons.keys() <= told().keys())
+        assert {reason: told()[reason] for reason in reasons} == reasons
+    finally:
+        task.cancel()
