@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 _MONTHS = {
     name: i
@@ -47,21 +48,28 @@ class Schedule:
     any_weekday: bool = True
     every: int = 0
 
-    def next(self, after: datetime) -> datetime | None:
-        """The first time after `after`, in its zone; None where the schedule never matches."""
+    def next(self, after: datetime, zone: tzinfo | None = None) -> datetime | None:
+        """The first time after `after`, and in its zone, by the clocks of `zone` (None: the same one).
+
+        None where the schedule never matches. What falls in an hour that clocks skip does not come; what falls in
+        one they repeat comes twice.
+        """
         if self.every:
             return after.replace(microsecond=0) + timedelta(seconds=self.every)
-        moment = after.replace(second=0, microsecond=0) + timedelta(minutes=1)
-        limit = moment + _SEARCH
-        while moment < limit:
-            if moment.month not in self.months or not self._on(moment):
-                moment = moment.replace(hour=0, minute=0) + timedelta(days=1)
-            elif moment.hour not in self.hours:
-                moment = moment.replace(minute=0) + timedelta(hours=1)
-            elif moment.minute not in self.minutes:
-                moment += timedelta(minutes=1)
+        zone = zone or after.tzinfo
+        instant = after.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        limit = instant + _SEARCH
+        while instant < limit:
+            clock = instant.astimezone(zone)
+            if clock.month not in self.months or not self._on(clock):
+                tomorrow = clock.replace(hour=0, minute=0, fold=0) + timedelta(days=1)
+                instant = tomorrow.astimezone(UTC)
+            elif clock.hour not in self.hours:
+                instant += timedelta(minutes=60 - clock.minute)
+            elif clock.minute not in self.minutes:
+                instant += timedelta(minutes=1)
             else:
-                return moment
+                return instant.astimezone(after.tzinfo)
         return None
 
     def _on(self, day: datetime) -> bool:
@@ -73,6 +81,7 @@ class Schedule:
         return by_day or by_weekday
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Schedule:
     """The schedule written as `text`. Raises ValueError in robfig/cron's words."""
     if not text:

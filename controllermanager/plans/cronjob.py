@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from apimachinery import meta, resources
-from controllermanager.plans import cronschedule
+from apimachinery import cronschedule, meta, resources
 from controllermanager.plans.actions import Action, Create, Delete, Event, RequeueAfter, status_patch
 from controllermanager.plans.job import JOBS, finished
 from controllermanager.plans.ownership import reference
