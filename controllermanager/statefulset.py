@@ -22,7 +22,8 @@ class StatefulSetController(Controller):
         self._pods.add_index("controller", by_controller)
         self._revisions = self.watch(REVISIONS, self._revision_changed)
         self._revisions.add_index("controller", object_by_controller)
-        self._claims = self.watch(CLAIMS)
+        self._claims = self.watch(CLAIMS, self._claim_changed)
+        self._claims.add_index("namespace", object_by_namespace)
 
     def _pod_changed(self, old: PodView | None, new: PodView | None) -> None:
         for pod in (old, new):
@@ -41,6 +42,14 @@ class StatefulSetController(Controller):
         if owner is not None and owner["kind"] == "StatefulSet":
             self.queue.add((obj["metadata"]["namespace"], owner["name"]))
 
+    def _claim_changed(self, old: Any, new: Any) -> None:
+        """A pod may wait for a new claim in the place of one that is gone."""
+        if new is not None:
+            return
+        for found in self._sets.by_index("namespace", old["metadata"]["namespace"]):
+            if found["spec"].get("volumeClaimTemplates"):
+                self.enqueue(None, found)
+
     async def sync(self, key: Key) -> float | None:
         owner = self._sets.store.get(key)
         if owner is None:
@@ -49,9 +58,9 @@ class StatefulSetController(Controller):
         # A pod of that name that nobody or someone else controls stands in the way; the creation will say so.
         mine = self._pods.by_index("controller", uid)
         orphans = self._pods.by_index("controller", ("", namespace))
-        names = {name for ns, name in self._claims.store if ns == namespace}
+        claims = {each["metadata"]["name"]: each for each in self._claims.by_index("namespace", namespace)}
         snapshot = plans.Snapshot(
-            owner, [*mine, *orphans], self._revisions.by_index("controller", uid), names
+            owner, [*mine, *orphans], self._revisions.by_index("controller", uid), claims
         )
         plan = plans.plan(snapshot, self.context.now())
         await self.executor.run(plan.first)

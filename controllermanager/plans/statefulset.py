@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from apimachinery import resources, selectors
-from controllermanager.plans import revisions
+from controllermanager.plans import claimretention, revisions
 from controllermanager.plans.actions import Action, Create, Delete, Event, RequeueAfter, status_patch
+from controllermanager.plans.claimretention import CLAIMS
 from controllermanager.plans.ownership import claim, reference
 from controllermanager.plans.podtemplate import pod_from_template
 from controllermanager.plans.views import PodView
@@ -18,19 +19,18 @@ Object = dict[str, Any]
 
 STATEFUL_SETS = resources.get("statefulsets", "apps")
 PODS = resources.get("pods")
-CLAIMS = resources.get("persistentvolumeclaims")
 POD_NAME = "statefulset.kubernetes.io/pod-name"
 POD_INDEX = "apps.kubernetes.io/pod-index"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A set, the pods it or nobody controls, its revisions, and the names of the namespace's volume claims."""
+    """A set, the pods it or nobody controls, its revisions, and the namespace's volume claims by name."""
 
     owner: Object
     pods: Sequence[PodView]
     revisions: Sequence[Object]
-    claims: Collection[str]
+    claims: Mapping[str, Object]
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     step = _Step(snapshot, pods, by_name[current], history.current, now)
     if not owner["metadata"].get("deletionTimestamp"):
         step.run()
-        result.first += step.volume_claims
+        result.first += [*step.volume_claims, *step.retention()]
         result.pods = step.actions
     live = {pod.labels.get(revisions.HASH_LABEL, "") for pod in pods.values()} | {current}
     limit = owner["spec"].get("revisionHistoryLimit")
@@ -103,6 +103,8 @@ class _Step:
                 if not self.parallel:
                     return
             elif pod is None:
+                if self._is_awaited(ordinal):
+                    return
                 self._create(ordinal)
                 if not self.parallel:
                     return
@@ -120,6 +122,33 @@ class _Step:
                 return
         if not self.actions and not surplus:
             self._roll()
+
+    def _name(self, ordinal: int) -> str:
+        return f"{self.owner['metadata']['name']}-{ordinal}"
+
+    def _claims_of(self, ordinal: int) -> dict[str, Object]:
+        """The templates of a pod's claims, by the names of the claims."""
+        templates = self.spec.get("volumeClaimTemplates") or ()
+        return {f"{template['metadata']['name']}-{self._name(ordinal)}": template for template in templates}
+
+    def _is_awaited(self, ordinal: int) -> bool:
+        """A claim of the pod to come is on its way out."""
+        present = (self.snapshot.claims.get(name) for name in self._claims_of(ordinal))
+        return any(each is not None and claimretention.leaving(each, self._name(ordinal)) for each in present)
+
+    def retention(self) -> list[Action]:
+        """What the claims of the pods that are there belong to."""
+        of_set = reference(self.owner, STATEFUL_SETS)
+        policy = self.spec.get("persistentVolumeClaimRetentionPolicy") or {}
+        return [
+            patch
+            for ordinal, pod in self.pods.items()
+            for name in self._claims_of(ordinal)
+            if name in self.snapshot.claims
+            for patch in claimretention.owned(
+                self.snapshot.claims[name], of_set, pod, policy, ordinal not in self.wanted
+            )
+        ]
 
     def _roll(self) -> None:
         """Replaces the highest pod of an older template, if those above it are well."""
@@ -148,7 +177,7 @@ class _Step:
 
     def _create(self, ordinal: int) -> None:
         revision = self.current if ordinal < self._first_updated() else self.update
-        owner, name = self.owner, f"{self.owner['metadata']['name']}-{ordinal}"
+        owner, name = self.owner, self._name(ordinal)
         pod = pod_from_template(revisions.template_of(revision), owner, STATEFUL_SETS, iter(()), name)
         metadata, spec = pod["metadata"], dict(pod["spec"])
         metadata["generateName"] = owner["metadata"]["name"] + "-"
@@ -160,10 +189,8 @@ class _Step:
         }
         spec["hostname"] = name
         spec["subdomain"] = self.spec.get("serviceName") or ""
-        templates = self.spec.get("volumeClaimTemplates") or ()
         volumes = {volume["name"]: volume for volume in spec.get("volumes") or ()}
-        for template in templates:
-            claim_name = f"{template['metadata']['name']}-{name}"
+        for claim_name, template in self._claims_of(ordinal).items():
             source = {"claimName": claim_name, "readOnly": False}
             volumes[template["metadata"]["name"]] = {
                 "name": template["metadata"]["name"],

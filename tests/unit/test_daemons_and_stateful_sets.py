@@ -58,9 +58,9 @@ class Stateful(Model):
         self.add(STATEFUL_SETS, {"metadata": {"name": "db"}, "spec": body})
 
     def sync(self) -> None:
-        names = {c["metadata"]["name"] for c in self.of(CLAIMS)}
+        claims = {c["metadata"]["name"]: c for c in self.of(CLAIMS)}
         owner = self.get(STATEFUL_SETS, "db")
-        snapshot = statefulset.Snapshot(owner, self.pods(PODS), self.of(REVISIONS), names)
+        snapshot = statefulset.Snapshot(owner, self.pods(PODS), self.of(REVISIONS), claims)
         plan = statefulset.plan(snapshot, self.now)
         self.carry_out([*plan.first, *plan.pods, *plan.last], graceful=False)
 
