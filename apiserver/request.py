@@ -19,6 +19,17 @@ class User:
     groups: tuple[str, ...] = ()
     extra: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def info(self) -> Object:
+        """The UserInfo of authentication/v1: how reviews, admission webhooks and the audit log show a user."""
+        info: Object = {"username": self.name}
+        if self.uid:
+            info["uid"] = self.uid
+        if self.groups:
+            info["groups"] = list(self.groups)
+        if self.extra:
+            info["extra"] = {key: list(values) for key, values in self.extra.items()}
+        return info
+
 
 @dataclass(frozen=True, slots=True)
 class Attributes:

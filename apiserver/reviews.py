@@ -51,13 +51,13 @@ class Reviews:
         identity = self._authenticator.identify(token, audiences)
         if identity is None:
             return {"user": {}, "error": "invalid bearer token"}
-        status: Object = {"authenticated": True, "user": user_info(identity.user)}
+        status: Object = {"authenticated": True, "user": identity.user.info()}
         valid = self._authenticator.api_audiences if identity.audiences is None else identity.audiences
         status["audiences"] = [a for a in audiences if a in valid]
         return status
 
     def _self_subject(self, spec: Object, namespace: str, user: User) -> Object:
-        return {"userInfo": user_info(user)}
+        return {"userInfo": user.info()}
 
     def _subject_access(self, spec: Object, namespace: str, user: User) -> Object:
         problems = _check(spec)
@@ -113,18 +113,6 @@ class Reviews:
         if missing:
             status["evaluationError"] = missing
         return status
-
-
-def user_info(user: User) -> Object:
-    """UserInfo as reviews and admission webhooks show it."""
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
 
 
 def _check(spec: Object) -> list[FieldError]:

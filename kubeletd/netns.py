@@ -12,8 +12,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 
 
-def _socket_in(namespace: str, family: int) -> socket.socket:
-    """A TCP socket that belongs to `namespace`. setns moves one thread only, so a thread of its own makes it."""
+def socket_in(namespace: str, family: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """A socket that belongs to `namespace`, a path. Raises OSError.
+
+    setns moves one thread only, so a thread of its own makes it.
+    """
     made: list[socket.socket] = []
     failed: list[OSError] = []
 
@@ -24,7 +27,7 @@ def _socket_in(namespace: str, family: int) -> socket.socket:
                 if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
                     number = ctypes.get_errno()
                     raise OSError(number, f"enter {namespace}: {os.strerror(number)}")
-                made.append(socket.socket(family, socket.SOCK_STREAM))
+                made.append(socket.socket(family, kind))
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -39,12 +42,12 @@ def _socket_in(namespace: str, family: int) -> socket.socket:
     return made[0]
 
 
-async def connect(namespace: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connects to `port` on localhost of a namespace ("" is the host's own). Raises OSError."""
+async def connect(namespace: str, port: int) -> socket.socket:
+    """A non-blocking socket connected to `port` on localhost of a namespace ("" is the host's own). Raises OSError."""
     error: OSError | None = None
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         if namespace:
-            sock = await asyncio.to_thread(_socket_in, namespace, family)
+            sock = await asyncio.to_thread(socket_in, namespace, family)
         else:
             sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
@@ -54,6 +57,6 @@ async def connect(namespace: str, port: int) -> tuple[asyncio.StreamReader, asyn
             sock.close()
             error = error or refused
             continue
-        return await asyncio.open_connection(sock=sock)
+        return sock
     assert error is not None
     raise error

@@ -11,7 +11,7 @@ import orjson
 
 from apimachinery.errors import StatusError
 from apimachinery.resources import Resource
-from apiserver.request import AdmissionRequest, User
+from apiserver.request import AdmissionRequest
 
 Object = dict[str, Any]
 
@@ -25,18 +25,6 @@ _CONNECT_KINDS = {
 
 class BadAnswer(Exception):
     """An answer that is not to be understood; str() says why."""
-
-
-def user_info(user: User) -> Object:
-    """A UserInfo of authentication/v1."""
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
 
 
 def kind_of(request: AdmissionRequest, resource: Resource) -> Object:
@@ -63,7 +51,7 @@ def attributes(request: AdmissionRequest, resource: Resource | None = None) -> O
         "requestResource": {"group": asked.group, "version": asked.version, "resource": asked.plural},
         "name": request.name or _named(request),
         "operation": request.operation,
-        "userInfo": user_info(request.user),
+        "userInfo": request.user.info(),
         "dryRun": request.dry_run,
         "options": _options(request),
     }

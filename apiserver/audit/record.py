@@ -75,7 +75,7 @@ class Record:
             "stage": "",
             "requestURI": request.raw_path,
             "verb": info.verb,
-            "user": user_info(user) if user is not None else {},
+            "user": user.info() if user is not None else {},
         }
         addresses = source_ips(request)
         if addresses:
@@ -91,7 +91,7 @@ class Record:
 
     def impersonate(self, user: User) -> None:
         if self._event:
-            self._event["impersonatedUser"] = user_info(user)
+            self._event["impersonatedUser"] = user.info()
 
     def fail_authentication(self, methods: str) -> None:
         """Nobody could be authenticated: all that is recorded is that they were answered so."""
@@ -182,17 +182,6 @@ def _line(event: Object) -> bytes:
     except TypeError:
         # What clients send may be YAML with odd keys and numbers, or headers in no encoding at all.
         return json.dumps(event, default=str, separators=(",", ":")).encode() + b"\n"
-
-
-def user_info(user: User) -> Object:
-    shown: Object = {"username": user.name}
-    if user.uid:
-        shown["uid"] = user.uid
-    if user.groups:
-        shown["groups"] = list(user.groups)
-    if user.extra:
-        shown["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return shown
 
 
 def source_ips(request: web.BaseRequest) -> list[str]:

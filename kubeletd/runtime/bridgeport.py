@@ -6,18 +6,16 @@ still does where it has to forward host ports.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import ipaddress
 import os
 import socket
 import struct
-import threading
 import time
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_CLONE_NEWNET = 0x40000000
+from kubeletd.netns import socket_in
+
 _NEWLINK, _NEWADDR, _NEWROUTE = 16, 20, 24
 _SIOCGIFFLAGS = 0x8913
 _REQUEST_ACK, _CREATE, _EXCLUSIVE, _REPLACE = 0x1 | 0x4, 0x400, 0x200, 0x100
@@ -90,29 +88,8 @@ def _await_namespace(pid: int) -> None:
 
 
 def _inside(pid: int) -> socket.socket:
-    """A netlink socket of the namespace of `pid`; a thread of its own moves there to make it."""
-    made: list[socket.socket] = []
-    failed: list[OSError] = []
-
-    def make() -> None:
-        try:
-            descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
-            try:
-                if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, f"enter the network of process {pid}: {os.strerror(number)}")
-                made.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return made[0]
+    """A netlink socket of the namespace of `pid`."""
+    return socket_in(f"/proc/{pid}/ns/net", socket.AF_NETLINK, socket.SOCK_RAW)
 
 
 def connected(host_name: str) -> bool:
