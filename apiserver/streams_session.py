@@ -16,7 +16,9 @@ from apimachinery.errors import StatusError
 from apiserver import streams_target as target
 from apiserver.request import Object
 
-CHUNK = 32 * 1024
+CHUNK = 96 * 1024
+"""The most that goes in one message, frame or write: larger pieces of memory are mapped, and filled with zeros by the
+kernel, each time anew (pybctl has malloc do so from 128 kB on)."""
 DRAIN_SECONDS = 10.0
 """How long a command's output may keep a client that does not read."""
 

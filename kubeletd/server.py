@@ -27,6 +27,7 @@ from kubeletd.runtime.interface import (
     RuntimeFailure,
 )
 from kubeletd.stats_rates import Rate
+from kubeletd.wire import carry
 
 _CHUNK = 64 * 1024
 _CLIENT = "system:kube-apiserver"
@@ -165,9 +166,10 @@ class Agent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"pod {target.pod} is not running")
         assert pod.sandbox is not None
         try:
-            reader, writer = await netns.connect(
+            connected = await netns.connect(
                 await self._view.runtime.network_namespace(pod.sandbox), target.port
             )
+            wire = await carry(connected)
         except OSError as error:
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE,
@@ -180,21 +182,19 @@ class Agent(pb_grpc.NodeAgentServicer):  # type: ignore[misc]
 
         async def feed() -> None:
             async for message in request_iterator:
-                writer.write(message.data)
-                await writer.drain()
-            if writer.can_write_eof():
-                writer.write_eof()
+                await wire.write(message.data)
+            wire.end()
 
         feeder = asyncio.create_task(feed())
         try:
-            while data := await reader.read(_CHUNK):
+            while data := await wire.read():
                 yield pb.Chunk(data=data)
         except ConnectionError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         finally:
             feeder.cancel()
             await asyncio.gather(feeder, return_exceptions=True)
-            writer.close()
+            wire.close()
 
     async def Stats(self, request: Any, context: Any) -> Any:
         await self._admit(context)
