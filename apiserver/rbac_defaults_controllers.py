@@ -232,4 +232,9 @@ CONTROLLERS: dict[str, tuple[TableRule, ...]] = {
         ("get patch update", "admissionregistration.k8s.io", "validatingadmissionpolicies/status"),
         _EVENTS,
     ),
+    "volumeattributesclass-protection-controller": (
+        (READ_UPDATE, _STORAGE, "volumeattributesclasses"),
+        (READ, "core", f"persistentvolumes {_PVC}"),
+        _EVENTS,
+    ),
 }

@@ -1,7 +1,8 @@
-"""The controllers of the finalizers on claims and volumes, and the one that makes pods' ephemeral claims."""
+"""The controllers of the finalizers on storage objects, and the one that makes pods' ephemeral claims."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from apimachinery.errors import StatusError
@@ -50,6 +51,36 @@ class VolumeProtectionController(Controller):
     async def sync(self, key: Key) -> float | None:
         volume = self._volumes.store.get(key)
         return await self.executor.run(plans.plan_volume(volume)) if volume is not None else None
+
+
+class AttributesClassProtectionController(Controller):
+    name: ClassVar[str] = "volumeattributesclass-protection-controller"
+
+    def setup(self) -> None:
+        self._classes = self.watch(plans.ATTRIBUTES_CLASSES, self.enqueue)
+        self._users = [self.watch(resource, self._user_changed) for resource in (CLAIMS, VOLUMES)]
+
+    def _user_changed(self, old: Any, new: Any) -> None:
+        for name in plans.attributes_classes(old) - plans.attributes_classes(new):
+            self.queue.add(("", name))
+
+    async def sync(self, key: Key) -> float | None:
+        attributes = self._classes.store.get(key)
+        if attributes is None:
+            return None
+        used = True
+        if attributes["metadata"].get("deletionTimestamp"):
+            used = any(self._names(informer.store.values(), key[1]) for informer in self._users)
+            for resource in (CLAIMS, VOLUMES):
+                if not used:
+                    # The watch may be behind a claim that was made just now.
+                    found, _ = await self.context.client.list(resource)
+                    used = self._names(found, key[1])
+        return await self.executor.run(plans.plan_attributes_class(attributes, used))
+
+    @staticmethod
+    def _names(objects: Iterable[Any], name: str) -> bool:
+        return any(name in plans.attributes_classes(obj) for obj in objects)
 
 
 class EphemeralVolumeController(Controller):

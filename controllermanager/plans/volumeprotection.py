@@ -1,11 +1,11 @@
-"""Claims that pods use and volumes that are bound stay, whoever deletes them, until they are used no more."""
+"""Claims that pods use, volumes that are bound and classes that are named stay until they are used no more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from apimachinery import meta
+from apimachinery import meta, resources
 from controllermanager.plans.actions import Action, Create, Event, Patch
 from controllermanager.plans.localpath import drop_finalizer
 from controllermanager.plans.views import PodView
@@ -15,6 +15,8 @@ Object = dict[str, Any]
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+ATTRIBUTES_FINALIZER = "kubernetes.io/vac-protection"
+ATTRIBUTES_CLASSES = resources.get("volumeattributesclasses", "storage.k8s.io")
 
 
 def in_use(claim: str, pods: Iterable[PodView]) -> bool:
@@ -29,6 +31,20 @@ def plan_claim(claim: Object, used: bool) -> list[Action]:
 
 def plan_volume(volume: Object) -> list[Action]:
     return _plan(VOLUMES, volume, VOLUME_FINALIZER, (volume.get("status") or {}).get("phase") == "Bound")
+
+
+def attributes_classes(obj: Object | None) -> set[str]:
+    """The VolumeAttributesClasses that a claim or a volume names: what it shall have, and what it has."""
+    if obj is None:
+        return set()
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    names = spec.get("volumeAttributesClassName"), status.get("currentVolumeAttributesClassName")
+    return {name for name in names if name}
+
+
+def plan_attributes_class(attributes: Object, used: bool) -> list[Action]:
+    """`used`: a look at the API server found a claim or a volume that names the class (KEP-3751)."""
+    return _plan(ATTRIBUTES_CLASSES, attributes, ATTRIBUTES_FINALIZER, used)
 
 
 def _plan(resource: Any, obj: Object, finalizer: str, used: bool) -> list[Action]:
