@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -22,17 +23,28 @@ GC_THRESHOLD = (20_000, 20, 50)
 
 
 async def _run(config: ServerConfig) -> None:
-    stopped = asyncio.Event()
+    """Serves until it is told to stop; told so before it serves, it gives up starting."""
+    serving = asyncio.create_task(_serve(config))
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not serving.cancelling():  # told twice, it still stops in order
+            serving.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _serve(config: ServerConfig) -> None:
     async with ApiServer(config) as server:
         logging.getLogger("apiserver").info("serving on %s", server.url)
         # What was made while starting stays: leave it out of later collections.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
-        await stopped.wait()
+        await asyncio.Event().wait()  # until cancelled
 
 
 def main(argv: list[str]) -> int:

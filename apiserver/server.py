@@ -68,7 +68,11 @@ class ApiServer:
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> ApiServer:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:

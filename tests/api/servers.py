@@ -27,6 +27,11 @@ class Server:
 
     def start(self) -> None:
         """Start, and wait until it is ready."""
+        self.launch()
+        self._wait()
+
+    def launch(self) -> None:
+        """Start, without waiting for anything."""
         log = (self.data.parent / f"{self.data.name}.log").open("ab")
         self.process = subprocess.Popen(
             [
@@ -46,7 +51,6 @@ class Server:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         log.close()
-        self._wait()
 
     def _wait(self) -> None:
         assert self.process is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from pathlib import Path
 
@@ -110,6 +111,15 @@ def test_stopping_ends_watches_and_restarting_keeps_versions(data: Path) -> None
         api.post("/api/v1/namespaces", {"metadata": {"name": "later"}})
         with api.watch("/api/v1/namespaces?resourceVersion=" + version) as events:
             assert next(events)["object"]["metadata"]["name"] == "later"
+
+
+def test_it_can_be_stopped_while_it_waits_for_its_storage(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        server = Server(data, "--storage", "etcd", "--etcd-servers", endpoint)
+        server.launch()
+        silent.accept()  # it asks, and is not answered
+        server.stop()  # in order: left alone it would fail when its patience ends
 
 
 def test_a_watcher_that_leaves_is_forgotten(data: Path) -> None:

@@ -48,9 +48,23 @@ KINDS: dict[str, Object] = {
 }
 
 
-@pytest.mark.parametrize("plural", KINDS)
-def test_admission_policy_api(api: Api, plural: str) -> None:
-    """(Validating, Mutating)AdmissionPolicy and Binding API: in discovery, and with all verbs."""
+def test_validatingadmissionpolicy_api(api: Api) -> None:
+    _discovered_with_all_verbs(api, "validatingadmissionpolicies")
+
+
+def test_validatingadmissionpolicybinding_api(api: Api) -> None:
+    _discovered_with_all_verbs(api, "validatingadmissionpolicybindings")
+
+
+def test_mutatingadmissionpolicy_api(api: Api) -> None:
+    _discovered_with_all_verbs(api, "mutatingadmissionpolicies")
+
+
+def test_mutatingadmissionpolicybinding_api(api: Api) -> None:
+    _discovered_with_all_verbs(api, "mutatingadmissionpolicybindings")
+
+
+def _discovered_with_all_verbs(api: Api, plural: str) -> None:
     [found] = [g for g in api.get("/apis")["groups"] if g["name"] == GROUP]
     assert {"groupVersion": f"{GROUP}/v1", "version": "v1"} in found["versions"]
     assert {"groupVersion": f"{GROUP}/v1", "version": "v1"} in api.get(f"/apis/{GROUP}")["versions"]

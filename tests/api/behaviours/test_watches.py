@@ -226,7 +226,9 @@ def test_api_chunking_server_should_return_chunks_of_results_for_list_calls(api:
     assert len(fine(api.get(path))["items"]) == TOTAL
 
 
-def test_api_chunking_server_should_support_continue_listing_from_the_last_key(tmp_path: Path) -> None:
+def test_api_chunking_server_should_support_continue_listing_from_the_last_key_even_if_compacted_away(
+    tmp_path: Path,
+) -> None:
     """... even if the original version has been compacted away."""
     with serving(tmp_path / "compacted", "--etcd-compaction-interval", "0.5") as server:
         api = server.client()
