@@ -8,15 +8,6 @@ from typing import Any
 from apimachinery import quantity
 from apimachinery.selectors import Requirement, Selector
 
-# Sysctls that a pod has to itself and that cannot harm its node: no others are set.
-SAFE_SYSCTLS = frozenset(
-    (
-        "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies",
-        "net.ipv4.ping_group_range", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
-    )
-)  # fmt: skip
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
@@ -168,10 +159,6 @@ def refusal(
             "NodeAffinity",
             "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
         )
-    for sysctl in (pod["spec"].get("securityContext") or {}).get("sysctls") or ():
-        if sysctl["name"].replace("/", ".") not in SAFE_SYSCTLS:
-            text = f'forbidden sysctl: "{sysctl["name"]}" not allowlisted'
-            return "SysctlForbidden", f"Pod was rejected: {text}"
     allocatable = _allocatable(node)
     others = list(others)
     wanted = {**requests(pod), "pods": 1000}

@@ -13,7 +13,17 @@ from typing import Any
 from apimachinery import resources
 from kubeclient.client import Client
 from kubeclient.events import EventRecorder
-from kubeletd import admission, inventory, network, nodeevents, nodestatus, podview, shutdown, shutdown_plan
+from kubeletd import (
+    admission,
+    hostneeds,
+    inventory,
+    network,
+    nodeevents,
+    nodestatus,
+    podview,
+    shutdown,
+    shutdown_plan,
+)
 from kubeletd.enginewatch import EngineWatch
 from kubeletd.feed import Feed
 from kubeletd.interfaces import CannotStart, Pod, PodFacts, PodOnNode, ProbeResult, Server, ServerOptions
@@ -320,7 +330,16 @@ class NodeAgent:
         """(reason, message) if a new pod is not taken."""
         if self._shutting_down:
             return shutdown_plan.REFUSAL
-        return self.upkeep.refusal(pod) or admission.refusal(pod, self._node_as_it_is(), others)
+        info = self.engine.info
+        return (
+            self.upkeep.refusal(pod)
+            or hostneeds.refusal(
+                pod,
+                apparmor=info is None or info.apparmor,
+                sysctls=self.options.settings.unsafe_sysctls,
+            )
+            or admission.refusal(pod, self._node_as_it_is(), others)
+        )
 
     # What static pods ask for (staticpods.Runner).
 

@@ -78,7 +78,9 @@ class PodFacts:
 class Sources(Protocol):
     """ConfigMaps, Secrets and Services for pods of this node, read through the API and cached a short while."""
 
-    async def get(self, kind: Literal["ConfigMap", "Secret"], namespace: str, name: str) -> Pod | None:
+    async def get(
+        self, kind: Literal["ConfigMap", "Secret", "RuntimeClass"], namespace: str, name: str
+    ) -> Pod | None:
         """The object, None if there is none. StatusError for any other trouble."""
         ...
 

@@ -35,6 +35,7 @@ class NodeSettings:
     capacity: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: Sequence[Mapping[str, str]] = ()
+    unsafe_sysctls: Sequence[str] = ()  # those that pods may set all the same; "kernel.msg*" for many
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +162,15 @@ def node_status(
             "systemUUID": engine.machine_id,
         },
         **({"volumesInUse": in_use or None} if in_use or "volumesInUse" in old else {}),
-        "runtimeHandlers": [
-            {"name": "", "features": {"recursiveReadOnlyMounts": engine.recursive_read_only}},
-        ],
+        "runtimeHandlers": _handlers(engine),
+        "features": {"supplementalGroupsPolicy": True},
     }
+
+
+def _handlers(engine: EngineInfo) -> list[dict[str, Any]]:
+    """The default one has no name."""
+    features = {"recursiveReadOnlyMounts": engine.recursive_read_only, "userNamespaces": False}
+    return [{"name": name, "features": features} for name in ("", *sorted(engine.handlers))]
 
 
 def _conditions(findings: NodeFindings, old: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
@@ -175,7 +181,8 @@ def _conditions(findings: NodeFindings, old: Mapping[str, Any], now: float) -> l
     if findings.trouble:
         made.append(("Ready", "False", "KubeletNotReady", findings.trouble))
     else:
-        made.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
+        ready = "kubelet is posting ready status" + (". AppArmor enabled" if findings.engine.apparmor else "")
+        made.append(("Ready", "True", "KubeletReady", ready))
     before = {c["type"]: c for c in old.get("conditions") or ()}
     result = []
     for kind, status, reason, message in made:

@@ -85,6 +85,9 @@ class Options(ComponentConfig):
     shutdown_grace_period_critical_pods: float = Field(
         0.0, ge=0, description="the part of it that is kept for critical pods, which end last"
     )
+    allowed_unsafe_sysctls: tuple[str, ...] = Field(
+        (), description="sysctls that pods of this node may set beside the safe ones; kernel.msg* for many"
+    )
     max_parallel_image_pulls: int = Field(
         3, ge=1, description="how many images are pulled at once; 1: one after the other"
     )

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from apimachinery.errors import StatusError
-from kubeletd import podfiles, translate
+from kubeletd import podfiles, runtimeclasses, translate
 from kubeletd.ending import Endings
-from kubeletd.interfaces import HookFailure, MountError, Pod, PodFacts, ProbeResult
+from kubeletd.interfaces import HookFailure, MountError, Pod, PodConfigError, PodFacts, ProbeResult
 from kubeletd.network import AddressesExhausted
 from kubeletd.parts import Parts
 from kubeletd.podstate import PodState, plan_of, step
@@ -238,9 +238,10 @@ class PodWorker:
             ip = "" if host else await parts.addresses.acquire(self.uid)
             if parts.root is not None:
                 podfiles.write(parts.root, self.pod, ip, parts.dns)
-            spec = translate.sandbox_spec(self.pod, instruction.attempt, ip, parts.dns.domain)
+            handler = await runtimeclasses.handler(parts.sources, self.pod)
+            spec = translate.sandbox_spec(self.pod, instruction.attempt, ip, parts.dns.domain, handler)
             sandbox_id = await parts.runtime.create_sandbox(spec)
-        except (RuntimeFailure, AddressesExhausted, OSError) as error:
+        except (RuntimeFailure, AddressesExhausted, PodConfigError, StatusError, OSError) as error:
             return ev.SandboxFailed(f"Failed to create pod sandbox: {error}")
         return ev.SandboxCreated(sandbox_id, ip)
 

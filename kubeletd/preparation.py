@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.errors import StatusError
-from kubeletd import podfiles, translate
+from kubeletd import podfiles, runtimeclasses, translate
 from kubeletd.images import ImageTrouble, shown_id
 from kubeletd.interfaces import Pod, PodConfigError, PodFacts
 from kubeletd.parts import Parts
@@ -52,6 +52,8 @@ async def gather(
     mounts = await parts.volumes.container_mounts(pod, container, paths, dict(env))
     if parts.root is not None:
         mounts += podfiles.mounts(parts.root, pod, container, instruction.attempt)
+    handler = await runtimeclasses.handler(parts.sources, pod)
+    accounts = await parts.runtime.accounts(image.id)
     spec = translate.container_spec(
         pod,
         container,
@@ -63,6 +65,8 @@ async def gather(
         image=container["image"],
         image_user=image.user,
         memory_capacity=parts.memory_capacity,
+        handler=handler,
+        accounts=accounts,
         target_container_id=target,
     )
     if parts.root is not None:
@@ -117,6 +121,11 @@ async def prepare(
     except (StatusError, EngineUnavailable, ConnectionError, TimeoutError) as error:
         log.info("container %s of %s waits: %s", name, translate.display(pod), error)
         return ev.PrepareFailed(name, attempt, "", str(error))
+    except ImageNotFound:
+        return ev.PrepareFailed(name, attempt, "", "")  # it went away since it was looked at: look again
+    except RuntimeFailure as error:
+        record("Warning", "Failed", f"Error: {error.message}")
+        return ev.PrepareFailed(name, attempt, error.reason, error.message)
     except OSError as error:  # the node's disk
         record("Warning", "Failed", f"Error: {error}")
         return ev.PrepareFailed(name, attempt, "CreateContainerError", str(error))
@@ -138,6 +147,7 @@ async def prepare(
         found.spec.identity.spec_hash,
         found.sizes,
         found.volume_images,
+        found.spec.security.who,
     )
 
 

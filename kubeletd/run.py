@@ -45,6 +45,7 @@ def _settings(options: Options, name: str) -> NodeSettings:
         capacity=pairs(options.capacity),
         labels=pairs(options.node_labels),
         taints=tuple(parse_taint(text) for text in options.register_with_taints),
+        unsafe_sysctls=options.allowed_unsafe_sysctls,
     )
 
 

@@ -16,8 +16,10 @@ _PROBES: tuple[tuple[ProbeKind, str], ...] = (("startup", "startupProbe"), ("rea
 class NoSources:
     """Simulated containers read nothing."""
 
-    async def get(self, kind: Literal["ConfigMap", "Secret"], namespace: str, name: str) -> Pod | None:
-        return None
+    async def get(
+        self, kind: Literal["ConfigMap", "Secret", "RuntimeClass"], namespace: str, name: str
+    ) -> Pod | None:
+        return {"handler": ""} if kind == "RuntimeClass" else None
 
     async def services(self, namespace: str) -> Sequence[Pod]:
         return ()

@@ -25,13 +25,20 @@ _KINDS: dict[str, Resource] = {
     "Secret": resources.get("secrets"),
     "PersistentVolumeClaim": resources.get("persistentvolumeclaims"),
     "PersistentVolume": resources.get("persistentvolumes"),
+    "RuntimeClass": resources.get("runtimeclasses", "node.k8s.io"),
     "ClusterTrustBundle": resources.get("clustertrustbundles", "certificates.k8s.io"),
     "CSIDriver": resources.get("csidrivers", "storage.k8s.io"),
     "VolumeAttachment": resources.get("volumeattachments", "storage.k8s.io"),
 }
 
 Kind = Literal[
-    "ConfigMap", "Secret", "PersistentVolumeClaim", "PersistentVolume", "CSIDriver", "VolumeAttachment"
+    "ConfigMap",
+    "Secret",
+    "PersistentVolumeClaim",
+    "PersistentVolume",
+    "CSIDriver",
+    "VolumeAttachment",
+    "RuntimeClass",
 ]
 Key = tuple[str, str, str]  # kind, namespace, name; all of a kind where the name is empty
 TRUST_BUNDLES: Key = ("ClusterTrustBundle", "", "")

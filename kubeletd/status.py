@@ -143,6 +143,9 @@ def _container_status(container: Mapping[str, Any], key: str, state: PodState, n
     }
     if container_id:
         result["containerID"] = f"{node.runtime}://{container_id}"
+    if container_id and record.user is not None:
+        uid, gid, groups = record.user
+        result["user"] = {"linux": {"uid": uid, "gid": gid, "supplementalGroups": list(groups)}}
     if container.get("volumeMounts"):
         images = dict(record.volume_images)
         result["volumeMounts"] = [_volume_mount(m, images, node) for m in container["volumeMounts"]]

@@ -8,6 +8,7 @@ from typing import Any
 
 from apimachinery import quantity
 from kubeletd import qos
+from kubeletd.accounts import Accounts, process_user
 from kubeletd.environment import expand
 from kubeletd.interfaces import Container, Pod, PodConfigError
 from kubeletd.podstate.plan import container_hash
@@ -121,7 +122,7 @@ def _option(text: str) -> tuple[str, str]:
     return name, value
 
 
-def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str) -> SandboxSpec:
+def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str, handler: str = "") -> SandboxSpec:
     spec, meta = pod["spec"], pod["metadata"]
     security = spec.get("securityContext") or {}
     ports = [
@@ -143,6 +144,8 @@ def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str) -> SandboxSpec:
         sysctls={entry["name"]: str(entry["value"]) for entry in security.get("sysctls") or ()},
         ports=tuple(ports),
         pod_resources=pod_resources(pod),
+        host_users=spec.get("hostUsers") is not False,
+        handler=handler,
     )
 
 
@@ -172,9 +175,14 @@ def container_spec(
     image: str,
     image_user: str,
     memory_capacity: int,
+    handler: str = "",
+    accounts: Accounts | None = None,
     target_container_id: str = "",
 ) -> ContainerSpec:
-    """Raises PodConfigError. `image_user` is the image's own user, which runAsNonRoot looks at."""
+    """Raises PodConfigError. `image_user` is the image's own user, which runAsNonRoot looks at.
+
+    Without its `accounts` names are left for the engine to look up.
+    """
     spec, meta = pod["spec"], pod["metadata"]
     variables = dict(env)
     return ContainerSpec(
@@ -191,7 +199,8 @@ def container_spec(
         mounts=tuple(mounts),
         resources=resources(pod, container, memory_capacity),
         pod_limited=pod_resources(pod) is not None,
-        security=_security(pod, container, image_user),
+        security=_security(pod, container, image_user, accounts),
+        handler=handler,
         stdin=bool(container.get("stdin")),
         stdin_once=bool(container.get("stdinOnce")),
         tty=bool(container.get("tty")),
@@ -239,20 +248,31 @@ def _effective(pod: Pod, container: Container, key: str) -> Any:
     return own if own is not None else (pod["spec"].get("securityContext") or {}).get(key)
 
 
-def _security(pod: Pod, container: Container, image_user: str) -> Security:
+def _security(pod: Pod, container: Container, image_user: str, accounts: Accounts | None) -> Security:
     own = container.get("securityContext") or {}
     of_pod = pod["spec"].get("securityContext") or {}
     user, group = _effective(pod, container, "runAsUser"), _effective(pod, container, "runAsGroup")
     if _effective(pod, container, "runAsNonRoot"):
         _check_non_root(pod, container, user, image_user)
-    identity = ""
-    if user is not None:
-        identity = str(user) if group is None else f"{user}:{group}"
-    elif group is not None:
-        identity = f"{image_user.partition(':')[0] or 0}:{group}"
     groups = [*(of_pod.get("supplementalGroups") or ())]
     if of_pod.get("fsGroup") is not None:
         groups.append(of_pod["fsGroup"])
+    who = accounts and process_user(
+        accounts,
+        image_user,
+        user=user,
+        group=group,
+        more_groups=groups,
+        strict=of_pod.get("supplementalGroupsPolicy") == "Strict",
+    )
+    identity = ""
+    if who:
+        # A group beside the user: the engine adds none that the image has for it.
+        identity, groups = f"{who[0]}:{who[1]}", list(who[2])
+    elif user is not None:
+        identity = str(user) if group is None else f"{user}:{group}"
+    elif group is not None:
+        identity = f"{image_user.partition(':')[0] or 0}:{group}"
     capabilities = own.get("capabilities") or {}
     return Security(
         user=identity,
@@ -265,6 +285,7 @@ def _security(pod: Pod, container: Container, image_user: str) -> Security:
         seccomp=_profile(_effective(pod, container, "seccompProfile"), "unconfined"),
         apparmor=_profile(_effective(pod, container, "appArmorProfile"), ""),
         unmasked_proc=own.get("procMount") == "Unmasked",
+        who=who or None,
     )
 
 

@@ -112,6 +112,7 @@ def _from_containers(
         id=newest.id,
         image_id=(reported.get("imageID") if same_run else "") or newest.image_id,
         volume_images=_volume_images(reported) if same_run else (),
+        user=_user(reported) if same_run else None,
         spec_hash=newest.identity.spec_hash,
         sizes=sizes_of(reported["resources"]) if same_run and "resources" in reported else plan.sizes,
         started_at=newest.started_at,
@@ -142,6 +143,11 @@ def _volume_images(reported: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         if reference:
             found[mount["name"]] = reference
     return tuple(sorted(found.items()))
+
+
+def _user(reported: Mapping[str, Any]) -> tuple[int, int, tuple[int, ...]] | None:
+    user = (reported.get("user") or {}).get("linux")
+    return (user["uid"], user["gid"], tuple(user.get("supplementalGroups") or ())) if user else None
 
 
 def _from_status(

@@ -91,6 +91,7 @@ class Prepared:
     spec_hash: str
     sizes: Sizes | None = None
     volume_images: tuple[tuple[str, str], ...] = ()
+    user: tuple[int, int, tuple[int, ...]] | None = None  # its process's user, group and all groups
 
 
 @dataclass(frozen=True, slots=True)

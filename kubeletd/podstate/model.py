@@ -61,6 +61,7 @@ class ContainerRecord:
     id: str = ""
     image_id: str = ""
     volume_images: tuple[tuple[str, str], ...] = ()  # of image volumes it mounts, by volume
+    user: tuple[int, int, tuple[int, ...]] | None = None  # its process's user, group and all groups
     spec_hash: str = ""
     started_at: float = 0.0
     hook: str = ""  # postStart: "", running, done

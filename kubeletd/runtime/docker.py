@@ -16,9 +16,9 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
-from kubeletd.runtime import dockerspec, lostprocesses, pause, podcgroups
+from kubeletd.runtime import dockerinfo, dockerspec, lostprocesses, pause, podcgroups
 from kubeletd.runtime.cgroups import Cgroups
-from kubeletd.runtime.dockerengine import ARCHITECTURES, Engine, failure
+from kubeletd.runtime.dockerengine import Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
 from kubeletd.runtime.dockerlogs import DockerLogs
 from kubeletd.runtime.dockerprocess import DockerProcesses
@@ -92,6 +92,8 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
         self._gateway = gateway
         self._engine = Engine(base_url)
         self._cgroups = Cgroups()
+        self._accounts = {}
+        self._handlers: tuple[str, ...] = ()
         self._places = {}
         self._pause = ""
         self._oom_floor = _oom_floor()
@@ -105,6 +107,7 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
         await self._engine.open()
         info = await self.info()
         self._pod_groups = info.cgroup_driver == "cgroupfs"
+        self._handlers = info.handlers
         await asyncio.gather(self._ensure_network(), self._ensure_pause(info.architecture))
         return info
 
@@ -145,22 +148,7 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
             )
         except EngineError as error:
             raise EngineUnavailable(error.message) from error
-        return EngineInfo(
-            name="docker",
-            version=version["Version"],
-            api_version=self._engine.endpoint.version,
-            kernel_version=info.get("KernelVersion") or "",
-            os_image=info.get("OperatingSystem") or "",
-            operating_system=info.get("OSType") or "linux",
-            architecture=ARCHITECTURES.get(info.get("Architecture") or "", info.get("Architecture") or ""),
-            cpus=int(info.get("NCPU") or 0),
-            memory=int(info.get("MemTotal") or 0),
-            cgroup_version=int(info.get("CgroupVersion") or 1),
-            cgroup_driver=info.get("CgroupDriver") or "",
-            machine_id=info.get("ID") or "",
-            root_dir=info.get("DockerRootDir") or "",
-            recursive_read_only=dockerspec.recursive_read_only(self._engine.endpoint.version, info),
-        )
+        return dockerinfo.engine_info(version, info, self._engine.endpoint.version)
 
     async def ping(self, patience: float) -> None:
         await self._engine.ping(patience)
@@ -247,6 +235,9 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
         return state
 
     async def create_sandbox(self, spec: SandboxSpec) -> str:
+        refusal = dockerinfo.sandbox_refusal(spec, self._handlers)
+        if refusal:
+            raise SandboxFailure(refusal)
         body = dockerspec.sandbox(spec, self._pause, self.network, self.cluster, self.node, self._oom_floor)
         if spec.pod_resources is not None and self._pod_groups:
             try:

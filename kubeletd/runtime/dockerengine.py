@@ -22,7 +22,6 @@ from kubeletd.runtime.interface import (
 NEWEST_API = (1, 47)  # the newest this code was written for; an older engine's own is taken
 _THREADS = 8
 _TIMEOUT = 180  # seconds: an engine busy starting dozens of containers answers late
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def failure(error: EngineError, what: str) -> RuntimeFailure:

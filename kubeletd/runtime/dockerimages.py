@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from contextlib import aclosing
 from urllib.parse import quote
 
 from kubeletd import imagenames
-from kubeletd.runtime import dockerspec
+from kubeletd.accounts import Accounts
+from kubeletd.runtime import dockeraccounts, dockerspec
 from kubeletd.runtime.dockerengine import Engine
 from kubeletd.runtime.dockerstream import EngineError, json_lines
 from kubeletd.runtime.interface import (
@@ -20,11 +22,15 @@ from kubeletd.runtime.interface import (
     RuntimeFailure,
 )
 
+_ACCOUNTS_KEPT = 64  # images
+
 
 class DockerImages:
     """The image methods of interface.Runtime."""
 
     _engine: Engine
+    cluster: str
+    _accounts: dict[str, Accounts | None]  # by image id
 
     async def image(self, reference: str) -> Image | None:
         # A digest says which; a tag before it says nothing more.
@@ -35,6 +41,27 @@ class DockerImages:
             if error.status == 404:
                 return None
             raise RuntimeFailure(error.message, "ImageInspectError") from error
+
+    async def accounts(self, image_id: str) -> Accounts | None:
+        if image_id not in self._accounts:
+            if len(self._accounts) >= _ACCOUNTS_KEPT:
+                self._accounts.clear()
+            self._accounts[image_id] = await self._read_accounts(image_id)
+        return self._accounts[image_id]
+
+    async def _read_accounts(self, image_id: str) -> Accounts | None:
+        try:
+            inspected = await self._engine.call("GET", f"/images/{quote(image_id)}/json")
+            directories = dockeraccounts.directories(inspected)
+            if directories:
+                return await asyncio.to_thread(dockeraccounts.from_layers, directories)
+            return await dockeraccounts.from_engine(self._engine, image_id, self.cluster)
+        except EngineError as error:
+            if error.status == 404:
+                raise ImageNotFound(error.message) from error
+            raise RuntimeFailure(error.message, "ImageInspectError") from error
+        except OSError as error:
+            raise RuntimeFailure(f"cannot read the users of image {image_id}: {error}") from error
 
     async def images(self) -> list[Image]:
         try:

@@ -124,6 +124,8 @@ def sandbox(
         host["CapAdd"] = ["SYS_ADMIN"]
     if spec.host_network:
         host["UTSMode"] = "host"
+    if spec.handler:
+        host["Runtime"] = spec.handler
     if spec.dns_servers:
         host["Dns"] = list(spec.dns_servers)
     if spec.dns_searches:
@@ -270,6 +272,8 @@ def container(
     }
     if spec.host_network:
         host["UTSMode"] = "host"
+    if spec.handler:
+        host["Runtime"] = spec.handler
     body: dict[str, Any] = {
         "Image": spec.image,
         "Labels": labels(spec.identity, cluster, node),

@@ -72,6 +72,8 @@ class EngineInfo:
     cgroup_driver: str
     machine_id: str = ""
     root_dir: str = ""
+    apparmor: bool = False  # whether profiles can be enforced
+    handlers: tuple[str, ...] = ()  # what a RuntimeClass may name
     recursive_read_only: bool = False  # whether mounts below a read-only mount can be made so too
 
 

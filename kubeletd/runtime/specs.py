@@ -73,6 +73,7 @@ class Security:
     seccomp: str = ""
     apparmor: str = ""
     unmasked_proc: bool = False
+    who: tuple[int, int, tuple[int, ...]] | None = None  # the numbers of user, group and all groups, if known
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ class SandboxSpec:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[PortMapping, ...] = ()
     pod_resources: Resources | None = None  # limits of all of the pod together
+    host_users: bool = True  # no user namespace of its own
+    handler: str = ""  # the runtime that a RuntimeClass names
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class ContainerSpec:
     resources: Resources = Resources()
     pod_limited: bool = False  # the sandbox has pod_resources
     security: Security = Security()
+    handler: str = ""
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False

@@ -141,19 +141,6 @@ def test_the_pause_image_is_small_and_always_the_same(architecture: str) -> None
     assert name.startswith("pybernetes/pause:")
 
 
-def test_only_sysctls_that_cannot_harm_the_node_are_set() -> None:
-    def asking(name: str) -> dict[str, Any]:
-        return pod(securityContext={"sysctls": [{"name": name, "value": "1"}]})
-
-    assert admission.refusal(asking("kernel.shm_rmid_forced"), node(cpu="1", pods="9"), []) is None
-    assert admission.refusal(asking("net/ipv4/tcp_rmem"), node(cpu="1", pods="9"), []) is None
-    text = 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'
-    assert admission.refusal(asking("kernel.msgmax"), node(cpu="1", pods="9"), []) == (
-        "SysctlForbidden",
-        text,
-    )
-
-
 def test_extended_resources_of_others_are_made_allocatable_and_taken_back() -> None:
     settings, findings = nodestatus.NodeSettings("n"), nodestatus.NodeFindings(ENGINE)
     old = nodestatus.node_status(settings, findings, {}, 0.0)
