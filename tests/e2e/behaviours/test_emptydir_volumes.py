@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def sub_path(pods: Pods, name: str, source: Object, path: str, **more: Any) -> N
 
 
 @pytest.fixture(scope="module", autouse=True)
-def made(pods: Pods) -> None:
+def made(pods: Pods, tmp_path_factory: pytest.TempPathFactory) -> None:
     memory = empty(medium="Memory")
     volumes = {
         f"{medium}-{mode}": source
@@ -81,7 +82,7 @@ def made(pods: Pods) -> None:
         ),
         volumes=[{"name": "shared", **empty()}],
     )  # fmt: skip
-    host_path(pods)
+    host_path(pods, tmp_path_factory.mktemp("node") / "folder")
 
     pods.config_map("config", **{"config-key": "config-value"})
     pods.secret("secret", **{"secret-key": "secret-value"})
@@ -104,10 +105,10 @@ def made(pods: Pods) -> None:
     racers(pods)
 
 
-def host_path(pods: Pods) -> None:
+def host_path(pods: Pods, path: Path) -> None:
     """A folder of the node's, shared by two pods on it."""
     node = pods.core.list_node().items[0].metadata.name
-    folder = {"hostPath": {"path": f"/tmp/{pods.namespace}", "type": "DirectoryOrCreate"}}
+    folder = {"hostPath": {"path": str(path), "type": "DirectoryOrCreate"}}
     mounting(
         pods, "host-writer", {"host": folder},
         f"mkdir -p {ROOT}/host/sub && echo of the node > {ROOT}/host/sub/file && stat -c %A {ROOT}/host",
@@ -142,7 +143,7 @@ def racers(pods: Pods) -> None:
         "metadata": {"labels": labels},
         "spec": {
             "containers": [shell(
-                f"cat {ROOT}/*/data-1 | wc -l; {FOREVER}",
+                f"ls {ROOT}/*/data-1 | wc -l; {FOREVER}",
                 volumeMounts=[mount(name, f"{ROOT}/{name}") for name in names],
             )],
             "volumes": [
@@ -285,7 +286,8 @@ def test_emptydir_wrapper_volume_secret_and_configmap_volumes_no_conflict(pods: 
 def test_emptydir_wrapper_volume_configmap_volumes_no_race(pods: Pods) -> None:
     found = pods.core.list_namespaced_pod(pods.namespace, label_selector="name=racers").items
     assert len(found) == RACERS
-    for name in (pod.metadata.name for pod in found):
+    for name in (each.metadata.name for each in found):
         pod = pods.wait(name, running)
         assert entry(pod)["restartCount"] == 0
+        assert pods.log(name) == f"{MANY}\n"
         assert pods.events(name, "FailedMount") == []
