@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubeletd import translate
+from kubeletd.dnsconfig import NodeDns
 from kubeletd.images import Images
 from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import Hooks, Pod, PodFacts, Prober, ResolveEnvironment, Sources, Volumes
@@ -32,7 +32,7 @@ class Parts:
     hooks: Hooks
     addresses: Addresses
     root: Path | None
-    dns: translate.NodeDns
+    dns: NodeDns
     record: Callable[[Pod, str, str, str, str], None]  # pod, container, Normal|Warning, reason, message
     delete: Callable[[Pod], Awaitable[None]]  # the pod's final delete; raises StatusError, OSError
     changed: Callable[[str], None]  # the pod's status may be another one

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kubeletd import translate
+from kubeletd import dnsconfig, translate
+from kubeletd.dnsconfig import NodeDns
 from kubeletd.interfaces import Container, Pod, PodConfigError
 from kubeletd.runtime.interface import ContainerSpec, LogOptions, Mount, Runtime, RuntimeFailure
 
@@ -27,8 +28,11 @@ def _folder(root: Path, pod: Pod) -> Path:
     return root / "pods" / uid
 
 
-def write(root: Path, pod: Pod, ip: str, dns: translate.NodeDns) -> None:
-    """Writes the pod's hosts and resolv.conf files. In place: containers have the files themselves mounted."""
+def write(root: Path, pod: Pod, ip: str, dns: NodeDns) -> list[tuple[str, str]]:
+    """Writes the pod's hosts and resolv.conf files. In place: containers have the files themselves mounted.
+
+    Gives the (reason, message) of events about what the pod cannot have.
+    """
     folder = _folder(root, pod)
     folder.mkdir(parents=True, exist_ok=True)
     host_file = ""
@@ -36,7 +40,9 @@ def write(root: Path, pod: Pod, ip: str, dns: translate.NodeDns) -> None:
         with open("/etc/hosts") as hosts:
             host_file = hosts.read()
     (folder / "etc-hosts").write_text(translate.hosts_file(pod, ip, dns.domain, host_file))
-    (folder / "resolv.conf").write_text(translate.resolv_conf(pod, dns))
+    resolver, said = dnsconfig.of_pod(pod, dns)
+    (folder / "resolv.conf").write_text(resolver.text())
+    return said
 
 
 def _message_file(root: Path, pod: Pod, container: Container, attempt: int) -> Path:

@@ -237,7 +237,8 @@ class PodWorker:
         try:
             ip = "" if host else await parts.addresses.acquire(self.uid)
             if parts.root is not None:
-                podfiles.write(parts.root, self.pod, ip, parts.dns)
+                for reason, message in podfiles.write(parts.root, self.pod, ip, parts.dns):
+                    self._record("", "Warning", reason, message)
             handler = await runtimeclasses.handler(parts.sources, self.pod)
             spec = translate.sandbox_spec(self.pod, instruction.attempt, ip, parts.dns.domain, handler)
             sandbox_id = await parts.runtime.create_sandbox(spec)

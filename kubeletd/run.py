@@ -16,8 +16,9 @@ from apimachinery import resources
 from kubeclient.client import Client
 from kubeclient.config import Config, ConfigError
 from kubeclient.informer import Informer
-from kubeletd import shutdown_plan, translate
+from kubeletd import shutdown_plan
 from kubeletd.agent import AgentOptions, NodeAgent
+from kubeletd.dnsconfig import NodeDns
 from kubeletd.eviction import EvictionSettings
 from kubeletd.eviction_plan import thresholds
 from kubeletd.feed import Feed, own_name, pods_node
@@ -65,12 +66,12 @@ def _upkeep(options: Options) -> UpkeepSettings:
     return UpkeepSettings(eviction, image_gc)
 
 
-def _dns(options: Options) -> translate.NodeDns:
+def _dns(options: Options) -> NodeDns:
     try:
         host_file = _read(options.resolv_conf)
     except OSError:
         host_file = ""
-    return translate.NodeDns(options.cluster_dns, options.cluster_domain, host_file)
+    return NodeDns(options.cluster_dns, options.cluster_domain, host_file)
 
 
 def _claim(root: Path) -> None:
@@ -191,7 +192,7 @@ def simulated_node(
             hooks=parts_of.NoHooks(),
             addresses=agent.addresses,
             root=None,
-            dns=translate.NodeDns(),
+            dns=NodeDns(),
             record=agent.record,
             delete=agent.delete_pod,
             changed=agent.writer.mark,

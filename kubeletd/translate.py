@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from apimachinery import quantity
@@ -23,7 +22,7 @@ from kubeletd.runtime.interface import (
     Security,
 )
 
-HOSTNAME_MAX = 63
+HOSTNAME_MAX, FQDN_MAX = 63, 64
 TERMINATION_LOG = "/dev/termination-log"
 _MANAGED = "# Kubernetes-managed hosts file."
 _MANAGED_HOST = "# Kubernetes-managed hosts file (host network)."
@@ -37,15 +36,6 @@ _LOCAL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NodeDns:
-    """`servers` of the cluster (none: pods use the host's), its `domain`, and the host's resolv.conf."""
-
-    servers: tuple[str, ...] = ()
-    domain: str = "cluster.local"
-    host_file: str = ""
-
-
 def display(pod: Pod) -> str:
     meta = pod["metadata"]
     return f"{meta['name']}_{meta['namespace']}({meta['uid']})"
@@ -55,17 +45,27 @@ def host_network(pod: Pod) -> bool:
     return bool(pod["spec"].get("hostNetwork"))
 
 
-def hostname(pod: Pod, domain: str) -> tuple[str, str]:
+def names(pod: Pod, domain: str) -> tuple[str, str]:
     """The pod's host name, and its fully qualified name ("" without a subdomain)."""
     spec, meta = pod["spec"], pod["metadata"]
     if override := spec.get("hostnameOverride"):
         return override, ""
     short = (spec.get("hostname") or meta["name"])[:HOSTNAME_MAX].rstrip("-.")
     subdomain = spec.get("subdomain")
-    full = f"{short}.{subdomain}.{meta['namespace']}.svc.{domain}" if subdomain else ""
-    if full and spec.get("setHostnameAsFQDN"):
-        return full, full
-    return short, full
+    return short, f"{short}.{subdomain}.{meta['namespace']}.svc.{domain}" if subdomain else ""
+
+
+def hostname(pod: Pod, domain: str) -> str:
+    """What the kernel tells the pod's containers as theirs. Raises PodConfigError."""
+    short, full = names(pod, domain)
+    if not full or not pod["spec"].get("setHostnameAsFQDN"):
+        return short
+    if len(full) > FQDN_MAX:
+        raise PodConfigError(
+            f"Failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long "
+            f"({FQDN_MAX} characters is the max, {len(full)} characters requested)"
+        )
+    return full
 
 
 def hosts_file(pod: Pod, pod_ip: str, domain: str, host_file: str) -> str:
@@ -73,8 +73,8 @@ def hosts_file(pod: Pod, pod_ip: str, domain: str, host_file: str) -> str:
     if host_network(pod):
         lines = [_MANAGED_HOST, host_file.rstrip("\n")]
     else:
-        short, full = hostname(pod, domain)
-        own = f"{pod_ip}\t{full}\t{short}" if full and full != short else f"{pod_ip}\t{short}"
+        short, full = names(pod, domain)
+        own = f"{pod_ip}\t{full}\t{short}" if full else f"{pod_ip}\t{short}"
         lines = [_MANAGED, *_LOCAL, own]
     aliases = pod["spec"].get("hostAliases") or ()
     if aliases:
@@ -83,46 +83,8 @@ def hosts_file(pod: Pod, pod_ip: str, domain: str, host_file: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def resolv_conf(pod: Pod, dns: NodeDns) -> str:
-    """The content of the pod's /etc/resolv.conf by its dnsPolicy and dnsConfig."""
-    spec = pod["spec"]
-    policy = spec.get("dnsPolicy") or "ClusterFirst"
-    cluster = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not host_network(pod))
-    servers: list[str] = []
-    searches: list[str] = []
-    options: dict[str, str] = {}
-    if policy != "None":
-        for line in dns.host_file.splitlines():
-            word, _, rest = line.partition(" ")
-            if word == "nameserver":
-                servers.append(rest.strip())
-            elif word == "search":
-                searches = rest.split()
-            elif word == "options":
-                options.update(_option(text) for text in rest.split())
-        if cluster and dns.servers:
-            namespace = pod["metadata"]["namespace"]
-            own = [f"{namespace}.svc.{dns.domain}", f"svc.{dns.domain}", dns.domain]
-            servers, searches = list(dns.servers), own + searches
-            options = {"ndots": "5"}
-    config = spec.get("dnsConfig") or {}
-    servers += config.get("nameservers") or ()
-    searches += config.get("searches") or ()
-    options.update((o["name"], o.get("value") or "") for o in config.get("options") or ())
-    lines = [f"nameserver {server}" for server in dict.fromkeys(servers)]
-    if searches:
-        lines.append("search " + " ".join(dict.fromkeys(searches)))
-    if options:
-        lines.append("options " + " ".join(f"{k}:{v}" if v else k for k, v in options.items()))
-    return "\n".join(lines) + "\n"
-
-
-def _option(text: str) -> tuple[str, str]:
-    name, _, value = text.partition(":")
-    return name, value
-
-
 def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str, handler: str = "") -> SandboxSpec:
+    """Raises PodConfigError."""
     spec, meta = pod["spec"], pod["metadata"]
     security = spec.get("securityContext") or {}
     ports = [
@@ -135,7 +97,7 @@ def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str, handler: str = ""
     ]
     return SandboxSpec(
         identity=Identity(meta["namespace"], meta["name"], meta["uid"], "", "sandbox", attempt),
-        hostname=hostname(pod, domain)[0],
+        hostname=hostname(pod, domain),
         ip=ip,
         host_network=host_network(pod),
         host_ipc=bool(spec.get("hostIPC")),

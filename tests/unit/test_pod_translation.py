@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from kubeletd import qos, translate
+from kubeletd import dnsconfig, qos, translate
 from kubeletd.interfaces import PodConfigError
 from kubeletd.runtime import dockerspec
 from kubeletd.runtime.interface import ContainerSpec, Mount
-from kubeletd.translate import NodeDns
 
-DNS = NodeDns(
+DNS = dnsconfig.NodeDns(
     ("10.96.0.10",), "cluster.local", "# by dhcp\nnameserver 192.168.1.1\nsearch home\noptions edns0\n"
 )
 
@@ -89,35 +88,89 @@ def test_non_root_is_checked(security: dict[str, Any], user: str, words: str) ->
 
 
 def test_names_of_a_pod() -> None:
-    assert translate.hostname(pod(), "cluster.local") == ("web", "")
+    assert (translate.hostname(pod(), "c"), translate.names(pod(), "c")) == ("web", ("web", ""))
+    assert translate.hostname(pod(hostnameOverride="other.name", subdomain="sub"), "c") == "other.name"
     full = "web.sub.shop.svc.cluster.local"
-    assert translate.hostname(pod(subdomain="sub"), "cluster.local") == ("web", full)
-    assert translate.hostname(pod(subdomain="sub", setHostnameAsFQDN=True), "cluster.local")[0] == full
-    hosts = translate.hosts_file(
-        pod(subdomain="sub", hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]),
-        "10.0.0.5",
-        "cluster.local",
+    assert translate.names(pod(subdomain="sub"), "cluster.local") == ("web", full)
+    assert translate.hostname(pod(subdomain="sub", setHostnameAsFQDN=True), "cluster.local") == full
+    assert translate.hostname(pod(hostname="x" * 80 + "-"), "c") == "x" * 63
+    with pytest.raises(PodConfigError, match=r"FQDN .* is too long \(64 characters is the max, 96 char"):
+        long = pod(hostname="x" * 63, subdomain="s", setHostnameAsFQDN=True)
+        translate.hostname(long, "a-cluster.example.com")
+
+
+@pytest.mark.parametrize("as_full_name", [False, True])
+def test_the_hosts_file_of_a_pod(as_full_name: bool) -> None:
+    aliases = [{"ip": "1.2.3.4", "hostnames": ["a", "b"]}, {"ip": "::5", "hostnames": ["c"]}]
+    made = pod(subdomain="sub", setHostnameAsFQDN=as_full_name, hostAliases=aliases)
+    lines = [
+        "# Kubernetes-managed hosts file.",
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "fe00::0\tip6-localnet",
+        "fe00::0\tip6-mcastprefix",
+        "fe00::1\tip6-allnodes",
+        "fe00::2\tip6-allrouters",
+        "10.0.0.5\tweb.sub.shop.svc.cluster.local\tweb",
         "",
-    )
-    assert hosts.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
-    assert f"10.0.0.5\t{full}\tweb\n" in hosts
-    assert hosts.endswith("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
+        "# Entries added by HostAliases.",
+        "1.2.3.4\ta\tb",
+        "::5\tc",
+        "",
+    ]
+    assert translate.hosts_file(made, "10.0.0.5", "cluster.local", "") == "\n".join(lines)
+    assert translate.hosts_file(pod(), "10.0.0.5", "c", "").endswith("\n10.0.0.5\tweb\n")
+    of_host = translate.hosts_file(pod(hostNetwork=True), "10.0.0.5", "c", "1.1.1.1 h\n")
+    assert of_host == "# Kubernetes-managed hosts file (host network).\n1.1.1.1 h\n"
+
+
+def resolver(**spec: Any) -> str:
+    found, said = dnsconfig.of_pod(pod(**spec), DNS)
+    assert said == []
+    return found.text()
 
 
 def test_dns_policies() -> None:
-    cluster = translate.resolv_conf(pod(), DNS)
-    assert cluster == (
-        "nameserver 10.96.0.10\n"
-        "search shop.svc.cluster.local svc.cluster.local cluster.local home\n"
-        "options ndots:5\n"
-    )
-    host = translate.resolv_conf(pod(dnsPolicy="Default"), DNS)
+    cluster = "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local home\n"
+    assert resolver() == f"{cluster}options ndots:5\n"
+    assert resolver(hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet") == resolver()
+    host = resolver(dnsPolicy="Default")
     assert host == "nameserver 192.168.1.1\nsearch home\noptions edns0\n"
-    assert translate.resolv_conf(pod(hostNetwork=True), DNS) == host
+    assert resolver(hostNetwork=True) == host
     own = {"nameservers": ["9.9.9.9"], "options": [{"name": "ndots", "value": "2"}, {"name": "rotate"}]}
-    assert translate.resolv_conf(pod(dnsPolicy="None", dnsConfig=own), DNS) == (
-        "nameserver 9.9.9.9\noptions ndots:2 rotate\n"
+    assert resolver(dnsPolicy="None", dnsConfig=own) == "nameserver 9.9.9.9\noptions ndots:2 rotate\n"
+    own |= {"searches": ["home", "more"], "nameservers": ["10.96.0.10", "9.9.9.9"]}
+    assert resolver(dnsConfig=own) == (
+        "nameserver 10.96.0.10\nnameserver 9.9.9.9\n"
+        "search shop.svc.cluster.local svc.cluster.local cluster.local home more\noptions ndots:2 rotate\n"
     )
+
+
+def test_the_hosts_resolver_file() -> None:
+    found = dnsconfig.parse(
+        "; c\nnameserver\t1.1.1.1 # x\nsearch a\nsearch b.  c. .\noptions x:1 y\nbroken\n"
+    )
+    assert found == dnsconfig.Resolver(("1.1.1.1",), ("b", "c", "."), (("x", "1"), ("y", "")))
+
+
+def test_what_resolvers_do_not_read_is_left_out_and_told() -> None:
+    many = {"nameservers": [f"1.1.1.{n}" for n in range(4)], "searches": [f"s{n}.io" for n in range(40)]}
+    found, said = dnsconfig.of_pod(pod(dnsPolicy="None", dnsConfig=many), DNS)
+    assert (len(found.servers), len(found.searches)) == (3, 32)
+    assert said[0] == (
+        "DNSConfigForming",
+        "Nameserver limits were exceeded, some nameservers have been omitted, "
+        "the applied nameserver line is: 1.1.1.0 1.1.1.1 1.1.1.2",
+    )
+    assert said[1][1].startswith(
+        "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: s0.io "
+    )
+    long = {"searches": [f"{'x' * 200}{n}.io" for n in range(12)]}
+    found, said = dnsconfig.of_pod(pod(dnsPolicy="None", dnsConfig=long), DNS)
+    assert len(" ".join(found.searches)) <= 2048 and len(found.searches) == 9 and len(said) == 1
+    host = dnsconfig.NodeDns((), "cluster.local", DNS.host_file)
+    found, said = dnsconfig.of_pod(pod(), host)
+    assert found.servers == ("192.168.1.1",) and said[0][0] == "MissingClusterDNS"
 
 
 def test_host_ports_belong_to_the_sandbox() -> None:
