@@ -23,7 +23,7 @@ class NodePods:
     """Keeps `workers` (by uid). `node()` gives the Node; `known(namespace, name)` the API's pod as it is.
 
     `refusal(pod, others)` gives (reason, message) where the node does not take a new pod beside the others;
-    `relabelled(uid)` is told when a pod's labels or annotations changed, `over(uid)` when nothing is left of a pod.
+    `shown(uid)` is told when what volumes show of a pod changed, `over(uid)` when nothing is left of a pod.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class NodePods:
         node: Callable[[], Object],
         known: Callable[[str, str], dict[str, Any] | None],
         refusal: Callable[[Pod, Sequence[Pod]], tuple[str, str] | None],
-        relabelled: Callable[[str], None],
+        shown: Callable[[str], None],
         over: Callable[[str], None],
     ) -> None:
         self._workers = workers
@@ -41,7 +41,7 @@ class NodePods:
         self._node = node
         self._known = known
         self._refusal = refusal
-        self._relabelled = relabelled
+        self._shown = shown
         self._over = over
         self._allocations = Allocations(node, self._others, parts.record)
         self._closing: set[asyncio.Task[None]] = set()
@@ -65,15 +65,9 @@ class NodePods:
             self.take_up(new)
             return
         told_before, told = (((p.get("status") or {}).get("conditions")) for p in (worker.pod, new))
-        labels_changed = any(
-            worker.pod["metadata"].get(field) != new["metadata"].get(field)
-            for field in ("labels", "annotations")
-        )
         self._update(worker, new)
         if told != told_before and nodestatus.is_ready(self._node()):
             self._parts.changed(worker.uid)  # by us, or by somebody who does not know
-        if labels_changed:
-            self._relabelled(worker.uid)
 
     def take_up(self, pod: dict[str, Any]) -> None:
         """A pod that has no worker yet: new, or one of an earlier agent's."""
@@ -108,7 +102,10 @@ class NodePods:
 
     def _update(self, worker: PodWorker, pod: dict[str, Any]) -> None:
         held, pending = self._allocations.settle(pod)
+        changed = _shown(held) != _shown(worker.pod)
         worker.update(held, resize_pending=pending)
+        if changed:
+            self._shown(worker.uid)
 
     def _retry_resizes(self) -> None:
         """Looks whether there is room by now for the pods that wait for more of it."""
@@ -128,3 +125,10 @@ class NodePods:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
         self._over(uid)
+
+
+def _shown(pod: Pod) -> list[Any]:
+    """What downwardAPI volumes can show of a pod, as far as it changes."""
+    metadata, spec = pod["metadata"], pod["spec"]
+    containers = (*spec["containers"], *(spec.get("initContainers") or ()))
+    return [metadata.get("labels"), metadata.get("annotations"), *(c.get("resources") for c in containers)]

@@ -47,6 +47,10 @@ def made(pods: Pods) -> None:
     mounting(pods, "item-mode", downward(item, field("uid", "metadata.uid")))
     group = downward(NAME, mode=0o440)
     mounting(pods, "group", group, user=1000, fs_group=1234)
+    ephemeral = amount("limits.ephemeral-storage", divisor="1Mi")
+    mounting(pods, "disk", downward(ephemeral), resources={"limits": {"ephemeral-storage": "96Mi"}})
+    sizes = downward(amount("limits.cpu", divisor="1m"), amount("requests.memory", divisor="1Mi"))
+    mounting(pods, "resized", sizes, FOREVER, resources=GIVEN)
     changing = [
         field("labels", "metadata.labels"), field("annotations", "metadata.annotations"),
         field("builder", "metadata.annotations['builder']"),
@@ -148,6 +152,22 @@ def test_downwardapi_volume_cpu_limit_default_node_allocatable(pods: Pods) -> No
 
 def test_downwardapi_volume_memory_limit_default_node_allocatable(pods: Pods) -> None:
     assert facts(pods, "defaults")["own/limits_memory"].text == str(4 << 30)
+
+
+def test_downwardapi_volume_ephemeral_storage_limit(pods: Pods) -> None:
+    assert facts(pods, "disk")["own/limits_ephemeral-storage1Mi"].text == "96"
+
+
+def test_downwardapi_volumes_follow_a_resize(pods: Pods) -> None:
+    pods.ready("resized")
+    assert facts_now(pods, "resized")["own/limits_cpu1m"].text == "1250"
+    more = {"requests": {"cpu": "250m", "memory": "48Mi"}, "limits": {"cpu": "1500m", "memory": "64Mi"}}
+    body = {"spec": {"containers": [{"name": "main", "resources": more}]}}
+    pods.core.patch_namespaced_pod_resize("resized", pods.namespace, body)
+    for volume in ("own", "projected"):
+        # By the change itself, not by the look that is had each minute.
+        until(lambda at=volume: facts_now(pods, "resized")[f"{at}/limits_cpu1m"].text == "1500", 30)
+        assert facts_now(pods, "resized")[f"{volume}/requests_memory1Mi"].text == "48"
 
 
 def test_projected_volume_downwardapi_cpu_limits(pods: Pods) -> None:
