@@ -16,7 +16,7 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
-from kubeletd.runtime import dockerinfo, dockerspec, lostprocesses, pause, podcgroups
+from kubeletd.runtime import dockerinfo, dockerspec, lostprocesses, pause, podcgroups, privileges
 from kubeletd.runtime.cgroups import Cgroups
 from kubeletd.runtime.dockerengine import Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
@@ -62,19 +62,6 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:11]
 
 
-def _oom_floor() -> int:
-    """The lowest oom_score_adj the engine can give: without CAP_SYS_RESOURCE (nested machines) none below its own.
-
-    The engine is taken to be as privileged as we are.
-    """
-    with open("/proc/self/status") as status:
-        effective = next(line for line in status if line.startswith("CapEff:"))
-    if int(effective.split()[1], 16) >> 24 & 1:
-        return -1000
-    with open("/proc/self/oom_score_adj") as own:
-        return int(own.read())
-
-
 class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
     """The containers of node `node` of cluster `cluster` on one engine.
 
@@ -96,7 +83,8 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
         self._handlers: tuple[str, ...] = ()
         self._places = {}
         self._pause = ""
-        self._oom_floor = _oom_floor()
+        self._oom_floor = privileges.oom_floor()
+        self._capabilities = privileges.of_engine()
         self._pod_groups = False  # whether the engine takes groups of ours for its containers'
         self._sandboxes = SandboxNetwork(self.bridge, subnet, gateway)
         self._starting: set[str] = set()
@@ -260,6 +248,8 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
         body = dockerspec.container(
             spec, self.cluster, self.node, self._oom_floor, self._engine.endpoint.version
         )
+        if self._capabilities:
+            body["HostConfig"] = privileges.within(body["HostConfig"], self._capabilities, privileges.devices)
         if spec.pod_limited and self._pod_groups:
             body["HostConfig"]["CgroupParent"] = podcgroups.name(spec.identity.uid)
         try:
