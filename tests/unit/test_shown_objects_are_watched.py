@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from kubeletd import sources as sources_module
 from kubeletd.sources import TRUST_BUNDLES, ApiSources
 
 Object = dict[str, Any]
@@ -66,6 +70,35 @@ async def test_an_object_that_became_immutable_is_watched_no_more() -> None:
     found = await sources.get(*KEY)  # type: ignore[arg-type]
     assert found is not None and found["data"] == {"k": "3"}, "nobody showed it in between"
     sources.release("third")
+
+
+async def test_a_token_is_renewed_when_a_fifth_of_its_life_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    now = [1000.0]
+
+    class Issuer:
+        async def create(self, resource: Any, request: Object, *arguments: Any, **more: Any) -> Object:
+            asked.append(request["spec"]["expirationSeconds"])
+            granted = {**request["spec"], "expirationSeconds": 600}  # not what was asked for
+            return {"spec": granted, "status": {"token": f"token-{len(asked)}"}}
+
+    monkeypatch.setattr(
+        sources_module, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0])
+    )
+    sources = ApiSources(Issuer())  # type: ignore[arg-type]
+    pod = {"metadata": {"name": "p", "uid": "u"}}
+
+    async def token() -> str:
+        return (await sources.token("n", "default", "", 3600, pod))[0]
+
+    assert [await token(), await token()] == ["token-1", "token-1"]
+    now[0] += 0.8 * 600 - 1
+    assert await token() == "token-1"
+    now[0] += 1
+    assert await token() == "token-2"
+    assert asked == [3600, 3600]
+    sources.release("u")
+    assert await token() == "token-3"
 
 
 async def test_trust_bundles_are_watched_for_the_pods_that_show_some() -> None:

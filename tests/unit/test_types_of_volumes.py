@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from kubeletd import subpaths, volumes
 from kubeletd.interfaces import MountError, PodConfigError, PodFacts
+from kubeletd.runtime import dockerspec
+from kubeletd.runtime.specs import ContainerSpec, Identity, Mount
 from kubeletd.volumetypes import emptydir, kind_of, nfs, ownership
 from kubeletd.volumetypes.hostpath import host_path
 from kubeletd.volumetypes.interface import Asked, Node
@@ -309,3 +312,40 @@ async def test_mounts_are_recursively_read_only_where_they_can_be(tmp_path: Path
 def test_types_nobody_has_are_named() -> None:
     with pytest.raises(MountError, match="no volume plugin matched for volume type iscsi"):
         kind_of({"name": "v", "iscsi": {}})
+
+
+FEATURES = "org.opencontainers.runtime-spec.features"
+RUNC = {"runc": {"status": {FEATURES: json.dumps({"mountOptions": ["ro", "rro"]})}}}
+OLD_RUNC = {"runc": {"status": {FEATURES: json.dumps({"mountOptions": ["ro"]})}}}
+
+
+@pytest.mark.parametrize(
+    ("api", "info", "able"),
+    [
+        ("1.41", {"KernelVersion": "6.1.0", "Runtimes": RUNC}, False),
+        ("1.44", {"KernelVersion": "6.1.0", "Runtimes": RUNC}, True),
+        ("1.44", {"KernelVersion": "6.1.0"}, True),
+        ("1.44", {"KernelVersion": "6.1.0", "Runtimes": OLD_RUNC}, False),
+        ("1.47", {"KernelVersion": "5.10.0-28-amd64", "Runtimes": RUNC}, False),
+        ("1.47", {"KernelVersion": "5.12.3", "Runtimes": RUNC}, True),
+        ("1.47", {}, False),
+    ],
+)
+def test_which_engines_make_all_below_a_mount_read_only(api: str, info: Object, able: bool) -> None:
+    assert dockerspec.recursive_read_only(api, info) is able
+
+
+def test_newer_engines_are_told_what_older_ones_always_do() -> None:
+    def options(api: str, **more: bool) -> Object:
+        spec = ContainerSpec(
+            Identity("n", "p", "u", "c", "container"), "image", "s", mounts=(Mount("/h", "/c", **more),)
+        )
+        body = dockerspec.container(spec, "cluster", "node", api_version=api)
+        found: Object = body["HostConfig"]["Mounts"][0]["BindOptions"]
+        return found
+
+    assert options("1.41", read_only=True) == {"Propagation": "rprivate"}
+    assert options("1.44") == {"Propagation": "rprivate"}
+    assert options("1.44", read_only=True) == {"Propagation": "rprivate", "ReadOnlyNonRecursive": True}
+    recursive = options("1.44", read_only=True, recursive_read_only=True)
+    assert recursive == {"Propagation": "rprivate", "ReadOnlyForceRecursive": True}
