@@ -341,8 +341,9 @@ class MutatingAdmissionPolicy(_Policies):
                     raise ValueError("the expression must evaluate to an object")
                 stated = {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **applied}
                 changed = apply_merge.merge(obj, stated, self._schema(bound.resource))
-            obj.clear()
-            obj.update(changed)
+            if changed is not obj:  # which it is where nothing was to be done
+                obj.clear()
+                obj.update(changed)
 
     def _schema(self, resource: Resource) -> schema.Schema:
         view = self._registries.view(resource.group, resource.version, resource.plural)

@@ -255,6 +255,20 @@ def test_mutatingadmissionpolicy_mutates_as_the_expression_says(
     assert api.post(deployments, deployment("less"))["spec"]["replicas"] == 1
 
 
+def test_mutatingadmissionpolicy_may_have_nothing_to_change(
+    api: Api, registered: Registered, namespace: str
+) -> None:
+    nothing = "object.spec.replicas > 100 ? [JSONPatch{op: 'remove', path: '/spec/replicas'}] : []"
+    mutations = [
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": nothing}},
+        {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}},
+    ]
+    registered.policy("mutating", {"mutations": mutations})
+    made = api.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment("d"))
+    assert made.code == 201, made.body
+    assert made["spec"]["replicas"] == 1
+
+
 def test_mutatingadmissionpolicy_expressions_are_checked_when_written(api: Api) -> None:
     mutation = {"patchType": "JSONPatch", "jsonPatch": {"expression": "'no list'"}}
     spec = {"reinvocationPolicy": "Never", "matchConstraints": MATCH, "mutations": [mutation]}
