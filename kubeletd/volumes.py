@@ -229,11 +229,18 @@ class PodVolumes:
         lock = self._locks.get(uid)
         if lock is None:
             return
+        trouble = []
         async with lock:
             if self._locks.get(uid) is lock:
                 for volume in pod["spec"].get("volumes") or ():
                     if not volumetypes.SHOWN.isdisjoint(volume) or self._renewed(pod, volume):
-                        await self._mount(pod, volume, facts)
+                        # One that cannot be brought up to date leaves the others: a token would run out.
+                        try:
+                            await self._mount(pod, volume, facts)
+                        except MountError as error:
+                            trouble.append(error)
+        if trouble:
+            raise trouble[0]
 
     def renewed(self, uid: str) -> bool:
         """Whether drivers may have more to do with volumes of that pod from time to time."""

@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from kubeletd.interfaces import PodFacts
+import pytest
+
+from kubeletd.interfaces import MountError, PodFacts
 from kubeletd.volumes import PodVolumes
 
 POD: dict[str, Any] = {
@@ -21,10 +23,13 @@ class Objects:
     def __init__(self) -> None:
         self.asked = 0
         self.data = {"k": "1"}
+        self.gone = ""
 
-    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         self.asked += 1
         await asyncio.sleep(0)
+        if name == self.gone:
+            return None
         return {"data": dict(self.data)}
 
     def retain(self, uid: str, wanted: object) -> None: ...
@@ -54,3 +59,15 @@ async def test_a_refresh_after_the_end_makes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "pods" / "u1").exists()
     await made.refresh(POD, PodFacts())
     assert objects.asked == asked
+
+
+async def test_what_cannot_be_brought_up_to_date_leaves_the_rest(tmp_path: Path) -> None:
+    made, objects = volumes(tmp_path)
+    spec = [{"name": name, "configMap": {"name": name}} for name in ("gone", "there")]
+    pod = {**POD, "spec": {"containers": [], "volumes": spec}}
+    paths = await made.mount_all(pod, PodFacts())
+    objects.data, objects.gone = {"k": "2"}, "gone"
+    with pytest.raises(MountError, match='volume "gone" : configmap "gone" not found'):
+        await made.refresh(pod, PodFacts())
+    assert (Path(paths["there"]) / "k").read_text() == "2"
+    assert (Path(paths["gone"]) / "k").read_text() == "1"
