@@ -257,10 +257,11 @@ class Dispatcher:
             or bool(info.namespace) != (resource.namespaced or info.plural == "namespaces")
         ):
             raise errors.path_not_found()
-        if verb not in sub.verbs:
-            raise not_allowed()
+        # What is passed on may have a method that is no verb.
         found = self.subresources.get((resource.storage, info.subresource, verb))
         if found is None:
+            if verb not in sub.verbs:
+                raise not_allowed()
             if sub.kind:
                 raise errors.path_not_found()
             found = handlers.VERBS[verb]

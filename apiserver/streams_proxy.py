@@ -129,6 +129,9 @@ class Proxy:
                 headers.add(key, value)
         headers["X-Forwarded-Uri"] = request.raw_path.partition("?")[0]
         body = chunks(request) if request.body_exists else None
+        if body is not None and request.content_length is not None:
+            # Else it would come in chunks, which not every server understands.
+            headers["Content-Length"] = str(request.content_length)
         try:
             async with self._session.request(
                 request.method,

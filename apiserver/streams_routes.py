@@ -21,7 +21,7 @@ from apiserver.streams_nodes import Certificates
 from apiserver.streams_proxy import Proxy
 
 _Stream = Callable[[web.BaseRequest, RequestInfo, User], Awaitable[web.StreamResponse]]
-_PROXY_VERBS = ("get", "create", "update", "patch", "delete")
+_PROXY_VERBS = ("get", "create", "update", "patch", "delete", "options")
 
 
 def _handler(stream: _Stream, *, connects: bool = False) -> Handler:
