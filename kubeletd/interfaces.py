@@ -237,7 +237,8 @@ class NodeView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Where to listen (port 0: choose) and PEM material; empty `certificate` means plain text (tests only)."""
+    """Where to listen (port 0: choose; a `unix-abstract:` address has none) and PEM material; empty `certificate` means
+    plain text (tests only)."""
 
     address: str = "127.0.0.1"
     port: int = 0

@@ -264,7 +264,8 @@ async def serve(view: NodeView, options: ServerOptions) -> AgentServer:
     """Listens as `options` say. Raises OSError where the address is taken."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     pb_grpc.add_NodeAgentServicer_to_server(Agent(view, secure=bool(options.certificate)), server)
-    address = f"{options.address}:{options.port}"
+    unix = options.address.startswith("unix")
+    address = options.address if unix else f"{options.address}:{options.port}"
     try:
         if options.certificate:
             credentials = grpc.ssl_server_credentials(

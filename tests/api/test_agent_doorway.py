@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
 
 import kubeletd.server
-from kubeletd.doorway import open_doorway
+from kubeletd.doorway import UNIX, open_doorway
 from kubeletd.interfaces import ServerOptions
 
 
@@ -20,12 +21,16 @@ class Echo:
         self.port = 0
         self._listener: asyncio.Server | None = None
 
-    async def open(self) -> None:
-        self._listener = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
+    async def open(self, options: ServerOptions) -> None:
+        assert options.address.startswith(UNIX)
+        self._listener = await asyncio.start_unix_server(
+            self._answer, "\0" + options.address.removeprefix(UNIX)
+        )
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await reader.readline())
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
         writer.close()
 
     async def close(self, grace_seconds: float) -> None:
@@ -39,6 +44,7 @@ async def said(port: int) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(b"here\n")
+        writer.write_eof()
         return await reader.read()
     except ConnectionResetError:
         return b""
@@ -59,7 +65,7 @@ async def test_a_server_that_did_not_start_is_tried_again(
         tries.append(options)
         if len(tries) == 1:
             raise error
-        await echo.open()
+        await echo.open(options)
         return echo
 
     monkeypatch.setattr(kubeletd.server, "serve", serve)
@@ -80,3 +86,38 @@ async def test_one_that_never_started_closes(monkeypatch: pytest.MonkeyPatch) ->
     doorway = await open_doorway(None, ServerOptions())  # type: ignore[arg-type]
     assert await said(doorway.port) == b""
     await doorway.close(0)
+
+
+async def test_much_goes_both_ways_at_once_and_waits_for_a_slow_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    echo = Echo()
+
+    async def serve(view: Any, options: ServerOptions) -> Echo:
+        await echo.open(options)
+        return echo
+
+    monkeypatch.setattr(kubeletd.server, "serve", serve)
+    doorway = await open_doorway(None, ServerOptions())  # type: ignore[arg-type]
+    data = random.Random(1).randbytes(20 << 20)
+
+    async def there_and_back() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", doorway.port)
+
+        async def send() -> None:
+            writer.write(data)
+            await writer.drain()
+            writer.write_eof()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send())
+            return await reader.read()
+
+    try:
+        found = await asyncio.gather(there_and_back(), there_and_back())
+        assert [each == data for each in found] == [True, True]
+        assert await said(doorway.port) == b"here\n"
+    finally:
+        await doorway.close(0)
+    with pytest.raises(ConnectionRefusedError):
+        await said(doorway.port)
