@@ -111,6 +111,9 @@ def with_seccomp(root: Path, spec: ContainerSpec) -> ContainerSpec:
         raise PodConfigError(f"cannot load seccomp profile {name!r}: it is outside of {base}")
     try:
         profile: Mapping[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise PodConfigError(f"cannot load seccomp profile {path}: {error}") from error
+    except OSError as error:
+        why = f"open {path}: {(error.strerror or str(error)).lower()}"
+        raise PodConfigError(f'cannot load seccomp profile "{path}": {why}') from error
+    except ValueError as error:
+        raise PodConfigError(f'cannot load seccomp profile "{path}": {error}') from error
     return replace(spec, security=replace(spec.security, seccomp=json.dumps(profile, separators=(",", ":"))))
