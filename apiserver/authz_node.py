@@ -14,9 +14,11 @@ NODES_GROUP = "system:nodes"
 NODE_USER_PREFIX = "system:node:"
 LEASE_NAMESPACE = "kube-node-lease"
 _READ = ("get", "list", "watch")
+_NODE_SECRETS = ("nodeStageSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef")
 _FRESH_SECONDS = 2.0
 
 _PVC = resources.get("persistentvolumeclaims")
+_PV = resources.get("persistentvolumes")
 _PODS = resources.get("pods")
 _VOLUME_ATTACHMENTS = resources.get("volumeattachments", "storage.k8s.io")
 
@@ -160,7 +162,17 @@ class NodeAuthorizer:
                 yield resource, namespace, name
                 if resource == "persistentvolumeclaims":
                     claim = self._reader.get(_PVC, namespace, name) or {}
-                    yield "persistentvolumes", "", (claim.get("spec") or {}).get("volumeName", "")
+                    volume = (claim.get("spec") or {}).get("volumeName", "")
+                    yield "persistentvolumes", "", volume
+                    yield from self._secrets_of(volume)
+
+    def _secrets_of(self, volume: str) -> Iterator[tuple[str, str, str]]:
+        """The secrets that a node logs in with for a PersistentVolume of a CSI driver."""
+        found = self._reader.get(_PV, "", volume) if volume else None
+        csi = ((found or {}).get("spec") or {}).get("csi") or {}
+        for field in _NODE_SECRETS:
+            if csi.get(field):
+                yield "secrets", csi[field].get("namespace", ""), csi[field].get("name", "")
 
     def _related(self, node: str, a: Attributes) -> tuple[bool, str]:
         if not a.name:

@@ -10,6 +10,9 @@ from apiserver.request import AdmissionRequest, Reader
 
 NOT_READY_TAINT = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 NODES = resources.get("nodes")
+CLAIMS = resources.get("persistentvolumeclaims")
+VOLUMES = resources.get("persistentvolumes")
+CSI_DRIVERS = resources.get("csidrivers", "storage.k8s.io")
 
 _KUBELET_LABELS = frozenset({
     "beta.kubernetes.io/arch", "beta.kubernetes.io/instance-type", "beta.kubernetes.io/os",
@@ -168,8 +171,32 @@ class NodeRestriction(Plugin):
         audiences = spec.get("audiences") or [""]
         if len(audiences) > 1:
             raise forbid(request, "node may only request 0 or 1 audiences")
-        if audiences[0] not in _audiences(pod):
+        if audiences[0] not in _audiences(pod) | self._audiences_of_drivers(pod):
             raise forbid(request, f'audience "{audiences[0]}" not found in pod spec volume')
+
+    def _audiences_of_drivers(self, pod: Object) -> set[str]:
+        """The audiences that CSI drivers of the pod's volumes ask tokens for."""
+        found: set[str] = set()
+        for name in self._drivers(pod):
+            driver = self._reader.get(CSI_DRIVERS, "", name) or {}
+            requests = (driver.get("spec") or {}).get("tokenRequests") or ()
+            found |= {request.get("audience") or "" for request in requests}
+        return found
+
+    def _drivers(self, pod: Object) -> set[str]:
+        meta, found = pod["metadata"], set()
+        for volume in pod["spec"].get("volumes") or ():
+            if "csi" in volume:
+                found.add(volume["csi"].get("driver", ""))
+                continue
+            claim_name = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+            if "ephemeral" in volume:
+                claim_name = f"{meta['name']}-{volume['name']}"
+            claim = self._reader.get(CLAIMS, meta["namespace"], claim_name) if claim_name else None
+            bound = ((claim or {}).get("spec") or {}).get("volumeName")
+            spec = ((self._reader.get(VOLUMES, "", bound) if bound else None) or {}).get("spec") or {}
+            found.add((spec.get("csi") or {}).get("driver", ""))
+        return found - {""}
 
     @staticmethod
     def _lease(node: str, request: AdmissionRequest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,12 +25,14 @@ from kubeletd.volumetypes import ownership
 from kubeletd.volumetypes.interface import Asked, Node
 
 _FIELD = "kubernetes.io/csi: "
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 120.0  # seconds
 
 
 class Csi:
     def __init__(self, csi: CsiNode, sources: ApiSources) -> None:
         self._csi = csi
         self._sources = sources
+        self._pauses: dict[Path, tuple[float, float]] = {}  # volumes not taken back: when again, next pause
 
     async def set_up(self, asked: Asked) -> str:
         source = _source(asked)
@@ -57,9 +60,19 @@ class Csi:
             return
         async with self._csi.lock(publication.device):
             if publication.asked:
+                self._pause(directory)
                 await self._unpublish(directory, publication)
             await asyncio.to_thread(self._csi.records.unpublished, directory)
+        self._pauses.pop(directory, None)
         self._csi.released(publication.device)
+
+    def _pause(self, directory: Path) -> None:
+        """A driver that fails is asked less and less often. Raises MountError while it is too early."""
+        now = time.monotonic()
+        at, pause = self._pauses.get(directory, (0.0, _FIRST_PAUSE))
+        if now < at:
+            raise MountError(f"{_FIELD}the driver is asked again to unpublish it in {at - now:.0f} s")
+        self._pauses[directory] = (now + pause, min(pause * 2, _LONGEST_PAUSE))
 
     async def _unpublish(self, directory: Path, publication: Publication) -> None:
         registered = self._csi.driver(publication.driver)

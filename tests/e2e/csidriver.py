@@ -265,16 +265,22 @@ class Registration(Service, registration_grpc.RegistrationServicer):  # type: ig
         return registration.RegistrationStatusResponse()
 
 
+def _mounted(path: Path) -> bool:
+    """What `os.path.ismount` does not see: a directory bound within a file system."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return str(path) in points
+
+
 def _bind(source: Path, target: Path, read_only: bool = False) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    if not os.path.ismount(target):
+    if not _mounted(target):
         subprocess.run(["mount", "--bind", source, target], check=True)
         if read_only:
             subprocess.run(["mount", "-o", "remount,bind,ro", target], check=True)
 
 
 def _unmount(target: Path) -> None:
-    while os.path.ismount(target):
+    while _mounted(target):
         subprocess.run(["umount", target], check=True)
 
 
