@@ -15,13 +15,18 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
+from apimachinery import quantity
 from apimachinery.errors import StatusError
+from kubeletd import projectquota
 
 log = logging.getLogger(__name__)
 
 PROVISIONER = "pybernetes.io/local-path"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 ROOT_ANNOTATION = "pybernetes.io/local-path-root"
+# On a Node: how its volumes are held to their size; copied to each volume that is made for it.
+QUOTA_ANNOTATION = "pybernetes.io/local-path-quota"
+QUOTA = "project"
 REMOVAL_PREFIX = "local-path.pybernetes.io/"
 REMOVE = "remove"
 REMOVED = "removed"
@@ -44,13 +49,30 @@ def make(root: Path, volume: Mapping[str, Any]) -> str | None:
     path = Path(volume["spec"]["hostPath"]["path"])
     if path != directory(root) / metadata["name"]:
         return None
+    size = quantity.to_int(volume["spec"]["capacity"]["storage"])
+    device = quota_device(root)
     if not path.exists():
         path.parent.mkdir(mode=0o711, exist_ok=True)
         new = path.with_name(f".{path.name}.new")
         new.mkdir(exist_ok=True)
         os.chmod(new, 0o777)  # any user of any pod may write, as the claim is theirs alone
+        if device and not projectquota.project_of(new):
+            projectquota.confine(device, new, str(path), size)
         new.rename(path)
+    if device:
+        projectquota.resize(device, path, size)
     return str(path)
+
+
+def quota_device(root: Path) -> str:
+    """The device of the volumes' file system if it can hold each to its size, "" if it cannot."""
+    place = directory(root)
+    return projectquota.device_of(place if place.exists() else root)
+
+
+def is_confined(volume: Mapping[str, Any]) -> bool:
+    """Whether the volume was made for a node that holds each to its size: it grows when the node has seen to it."""
+    return QUOTA_ANNOTATION in (volume["metadata"].get("annotations") or {})
 
 
 def remove(root: Path, name: str) -> None:
@@ -61,6 +83,8 @@ def remove(root: Path, name: str) -> None:
     if path.is_symlink():
         raise ValueError(f"{path} is a symbolic link")
     if path.exists():
+        if device := quota_device(root):
+            projectquota.release(device, path)
         shutil.rmtree(path)
 
 
@@ -70,7 +94,7 @@ class LocalVolumes:
     def __init__(
         self,
         root: Path | None,
-        annotate: Callable[[Mapping[str, str]], Coroutine[Any, Any, None]],
+        annotate: Callable[[Mapping[str, str | None]], Coroutine[Any, Any, None]],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         """`annotate` writes annotations of the Node, `spawn` runs work until it is done or the agent ends."""
@@ -78,6 +102,8 @@ class LocalVolumes:
         self._annotate = annotate
         self._spawn = spawn
         self._at_work: set[str] = set()
+        self._quota = QUOTA if root is not None and quota_device(root) else ""
+        self._telling = False
 
     @property
     def advertised(self) -> str:
@@ -85,11 +111,23 @@ class LocalVolumes:
         return str(directory(self._root)) if self._root is not None else NOWHERE
 
     def on_node(self, node: Mapping[str, Any]) -> None:
-        for key, value in (node["metadata"].get("annotations") or {}).items():
+        annotations = node["metadata"].get("annotations") or {}
+        if self._quota != annotations.get(QUOTA_ANNOTATION, "") and not self._telling:
+            self._telling = True
+            self._spawn(self._tell_quota())
+        for key, value in annotations.items():
             name = key.removeprefix(REMOVAL_PREFIX)
             if name != key and value == REMOVE and name not in self._at_work:
                 self._at_work.add(name)
                 self._spawn(self._remove(name))
+
+    async def _tell_quota(self) -> None:
+        try:
+            await self._annotate({QUOTA_ANNOTATION: self._quota or None})
+        except (StatusError, OSError, TimeoutError) as error:
+            log.warning("whether volumes are held to their size is not told: %s", error)
+        finally:
+            self._telling = False
 
     async def _remove(self, name: str) -> None:
         """Until it is removed and that is said."""

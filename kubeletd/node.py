@@ -92,8 +92,8 @@ class NodeKeeper:
         meta = {"labels": wanted["metadata"]["labels"], "annotations": wanted["metadata"]["annotations"]}
         return await self._client.patch(NODES, self._settings.name, {"metadata": meta}, kind="merge")
 
-    async def annotate(self, annotations: Mapping[str, str]) -> None:
-        """Writes annotations of the Node. Raises StatusError, OSError."""
+    async def annotate(self, annotations: Mapping[str, str | None]) -> None:
+        """Writes annotations of the Node, or (None) takes them away. Raises StatusError, OSError."""
         patch = {"metadata": {"annotations": dict(annotations)}}
         await self._client.patch(NODES, self._settings.name, patch, kind="merge")
 

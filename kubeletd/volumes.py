@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apimachinery.errors import StatusError
-from kubeletd import imagevolumes, mounts, subpaths, volumetypes
+from kubeletd import imagevolumes, localvolumes, mounts, subpaths, volumetypes
 from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import Container, MountError, Pod, PodConfigError, PodFacts, WholeMountError
 from kubeletd.projection import ProjectionError
@@ -93,6 +93,7 @@ class PodVolumes:
         self._csi = csi
         # By uid, from the first mount to the end of the last unmount.
         self._locks: dict[str, asyncio.Lock] = {}
+        self._growing: set[str] = set()  # uids of pods with volumes that are held to their size here
         # PersistentVolumes that one pod at a time may use, and that pod's uid.
         self._exclusive: dict[str, str] = {}
 
@@ -142,6 +143,8 @@ class PodVolumes:
             raise MountError(f'persistentvolume "{bound}" not found')
         kind = volumetypes.kind_of(persistent["spec"])
         self._check_use(pod, volume, persistent)
+        if localvolumes.is_confined(persistent):
+            self._growing.add(pod["metadata"]["uid"])
         return Asked(
             pod=pod,
             name=volume["name"],
@@ -243,11 +246,11 @@ class PodVolumes:
             raise trouble[0]
 
     def renewed(self, uid: str) -> bool:
-        """Whether drivers may have more to do with volumes of that pod from time to time."""
-        return self._csi is not None and self._csi.has_volumes(uid)
+        """Whether there may be more to do with volumes of that pod from time to time."""
+        return uid in self._growing or (self._csi is not None and self._csi.has_volumes(uid))
 
     def _renewed(self, pod: Pod, volume: Mapping[str, Any]) -> bool:
-        """Whether a driver may have more to do with a volume that is there: it grows, or is published anew."""
+        """Whether there may be more to do with a volume that is there: it grows, or is published anew."""
         return self.renewed(pod["metadata"]["uid"]) and ("csi" in volume or bool(claim_name(pod, volume)))
 
     async def unmount_all(self, uid: str) -> None:
@@ -268,6 +271,7 @@ class PodVolumes:
             except MountError as error:
                 raise MountError(f"UnmountVolume.TearDown failed for pod {uid}: {error.message}") from error
             del self._locks[uid]
+            self._growing.discard(uid)
             self._exclusive = {name: user for name, user in self._exclusive.items() if user != uid}
 
     async def uids(self) -> list[str]:

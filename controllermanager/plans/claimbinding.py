@@ -225,8 +225,11 @@ def bind(volume: Object, claim: Object, now: datetime) -> list[Action]:
         if old.get("phase") == "Bound" and old.get("capacity")
         else spec.get("capacity"),
     }
-    if localpath.is_ours(volume):
-        status["capacity"] = spec.get("capacity")
+    if localpath.is_ours(volume) and old.get("capacity") and _grows(claim):
+        if localpath.is_confined(volume):
+            status = localpath.growing(claim, volume, meta.rfc3339(now))
+        else:
+            status["capacity"] = status["allocatedResources"] = spec.get("capacity")
     return [*actions, *status_patch(CLAIMS, claim, status)]
 
 

@@ -23,6 +23,8 @@ PROVISIONER = "pybernetes.io/local-path"
 FINALIZER = "pybernetes.io/local-path"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 ROOT_ANNOTATION = "pybernetes.io/local-path-root"
+# How a node holds its volumes to their size, on the Node and on volumes made for it.
+QUOTA_ANNOTATION = "pybernetes.io/local-path-quota"
 NODE_ANNOTATION = "pybernetes.io/node"
 REMOVAL_PREFIX = "local-path.pybernetes.io/"
 REMOVE = "remove"
@@ -63,6 +65,9 @@ def provision(claim: Object, storage_class: Object, node: Object | None) -> Obje
     if not root:
         return Refusal(f'node "{selected}" offers no local-path volumes', elsewhere=True)
     name = f"pvc-{claim['metadata']['uid']}"
+    annotations = {PROVISIONED_BY: PROVISIONER, NODE_ANNOTATION: selected}
+    if quota := meta.annotations(node).get(QUOTA_ANNOTATION):
+        annotations[QUOTA_ANNOTATION] = quota
     hostname = meta.labels(node).get("kubernetes.io/hostname", selected)
     term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [hostname]}]}
     return {
@@ -70,7 +75,7 @@ def provision(claim: Object, storage_class: Object, node: Object | None) -> Obje
         "kind": "PersistentVolume",
         "metadata": {
             "name": name,
-            "annotations": {PROVISIONED_BY: PROVISIONER, NODE_ANNOTATION: selected},
+            "annotations": annotations,
             "finalizers": [FINALIZER],
         },
         "spec": {
@@ -148,13 +153,42 @@ def drop_finalizer(resource: resources.Resource, obj: Object, finalizer: str) ->
     return Patch(resource, metadata.get("namespace", ""), metadata["name"], patch, missing_ok=True)
 
 
+def is_confined(volume: Object) -> bool:
+    """Whether the node holds the volume to its size, so that it has grown only when the node says so."""
+    return QUOTA_ANNOTATION in meta.annotations(volume)
+
+
+def growing(claim: Object, volume: Object, now: str) -> Object:
+    """The claim's status while its node has still to give it the volume's new size."""
+    old = claim.get("status") or {}
+    kind = "FileSystemResizePending"
+    conditions = old.get("conditions") or []
+    if any(condition["type"] == kind for condition in conditions):
+        return old
+    pending = {
+        "type": kind,
+        "status": "True",
+        "lastTransitionTime": now,
+        "message": "Waiting for user to (re-)start a pod to finish file system resize of volume on node.",
+    }
+    return {
+        **old,
+        "conditions": [*conditions, pending],
+        "allocatedResources": {"storage": volume["spec"]["capacity"]["storage"]},
+        "allocatedResourceStatuses": {"storage": "NodeResizePending"},
+    }
+
+
 def grow(volume: Object, claim: Object) -> list[Action]:
-    """A bound claim asks for more: a directory has no size of its own, so what it asks for it has."""
+    """A bound claim asks for more: a directory has no size of its own, so what it asks for it has.
+
+    Where the node holds it to its size, the node has the last word.
+    """
     wanted = claim["spec"]["resources"]["requests"]["storage"]
     metadata = volume["metadata"]
     patch = {"metadata": {"uid": metadata["uid"]}, "spec": {"capacity": {"storage": wanted}}}
     involved = {**claim, "apiVersion": "v1", "kind": "PersistentVolumeClaim"}
-    return [
-        Patch(VOLUMES, "", metadata["name"], patch),
-        Event(involved, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded"),
-    ]
+    told = ("VolumeResizeSuccessful", "Resize volume succeeded")
+    if is_confined(volume):
+        told = ("FileSystemResizeRequired", "Require file system resize of volume on node")
+    return [Patch(VOLUMES, "", metadata["name"], patch), Event(involved, "Normal", *told)]

@@ -8,8 +8,10 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from apimachinery import quantity
 from kubeletd import localvolumes
 from kubeletd.interfaces import MountError
+from kubeletd.sources import ApiSources
 from kubeletd.volumetypes.interface import Asked, Node
 from kubeletd.volumetypes.ownership import give_to_group
 
@@ -71,8 +73,9 @@ def _words(error: OSError) -> str:
 
 
 class HostPath:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sources: ApiSources) -> None:
         self._root = root
+        self._sources = sources
 
     async def set_up(self, asked: Asked) -> str:
         source = asked.source
@@ -87,12 +90,24 @@ class HostPath:
                     read_only=asked.read_only,
                     may_skip=True,
                 )
+                await self._tell_size(asked)
                 return provisioned
         return await asyncio.to_thread(host_path, source["path"], source.get("type") or "")
+
+    async def _tell_size(self, asked: Asked) -> None:
+        """The volume holds now what its PersistentVolume says: its claim learns it, if it waited for that."""
+        from kubeletd.csi.model import grown_claim
+
+        volume, claim = asked.persistent, asked.claim
+        if volume is None or claim is None or not localvolumes.is_confined(volume):
+            return
+        known = ((claim.get("status") or {}).get("capacity") or {}).get("storage", "0")
+        if quantity.to_int(known) < quantity.to_int(volume["spec"]["capacity"]["storage"]):
+            await self._sources.patch_claim_status(claim, grown_claim(claim, volume))
 
     async def tear_down(self, directory: Path) -> None:
         """What is on the node's disk outlives its pods."""
 
 
 def create(node: Node) -> HostPath:
-    return HostPath(node.root)
+    return HostPath(node.root, node.sources)

@@ -14,10 +14,13 @@ import pytest
 from kubeletd import localvolumes
 
 
-def volume(root: Path, name: str = "pvc-1", path: str = "") -> dict[str, Any]:
+def volume(root: Path, name: str = "pvc-1", path: str = "", size: str = "1Gi") -> dict[str, Any]:
     return {
         "metadata": {"name": name, "annotations": {localvolumes.PROVISIONED_BY: localvolumes.PROVISIONER}},
-        "spec": {"hostPath": {"path": path or str(root / "local-path" / name)}},
+        "spec": {
+            "hostPath": {"path": path or str(root / "local-path" / name)},
+            "capacity": {"storage": size},
+        },
     }
 
 

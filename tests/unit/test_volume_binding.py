@@ -347,6 +347,45 @@ def test_a_local_path_outlives_its_claim_if_it_is_to_be_retained_and_dies_with_i
         assert not storage.of(VOLUMES)
 
 
+def grown(storage: Storage, **node: Any) -> Object:
+    """A claim on a node that then asked for more."""
+    storage.standard()
+    storage.node()
+    if node:
+        storage.change(NODES, "n1", {"metadata": {"annotations": node}})
+    storage.claim("c", storageClassName="standard")
+    storage.settle()
+    storage.change(CLAIMS, "c", {"metadata": {"annotations": {localpath.SELECTED_NODE: "n1"}}})
+    storage.settle()
+    storage.change(CLAIMS, "c", {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+    storage.settle()
+    (volume,) = storage.of(VOLUMES)
+    assert volume["spec"]["capacity"] == {"storage": "2Gi"}
+    return storage.get(CLAIMS, "c")
+
+
+def test_a_directory_has_the_size_that_is_asked_for_at_once() -> None:
+    storage = Storage()
+    status = grown(storage)["status"]
+    assert status["capacity"] == status["allocatedResources"] == {"storage": "2Gi"}
+    assert not status.get("conditions") and storage.reasons()[-1] == "VolumeResizeSuccessful"
+
+
+def test_a_directory_that_is_held_to_its_size_grows_when_its_node_says_so() -> None:
+    storage = Storage()
+    claim = grown(storage, **{localpath.QUOTA_ANNOTATION: "project"})
+    status = claim["status"]
+    assert status["capacity"] == {"storage": "1Gi"} and status["allocatedResources"] == {"storage": "2Gi"}
+    assert [condition["type"] for condition in status["conditions"]] == ["FileSystemResizePending"]
+    assert status["allocatedResourceStatuses"] == {"storage": "NodeResizePending"}
+    assert "FileSystemResizeRequired" in storage.reasons()
+    told = {"status": {"capacity": {"storage": "2Gi"}, "conditions": None, "allocatedResourceStatuses": None}}
+    storage.change(CLAIMS, "c", told)
+    storage.settle()
+    assert storage.get(CLAIMS, "c")["status"]["capacity"] == {"storage": "2Gi"}
+    assert not storage.get(CLAIMS, "c")["status"].get("conditions")
+
+
 def test_a_node_that_is_gone_is_chosen_anew() -> None:
     storage = Storage()
     storage.standard()
