@@ -48,7 +48,7 @@ def resolve(pods: Pods, name: str, client: str = "client") -> set[str]:
 
 def look_up(pods: Pods, name: str, client: str = "client") -> str:
     """The address that a program in the pod gets for a name, whole or not."""
-    said = pods.exec(client, f"ping -c 1 -w 1 {name} | head -n 1")
+    said = pods.exec(client, f"ping -c 1 -W 1 {name} | head -n 1")
     found = re.search(r"\((\S+)\)", said)
     return found[1] if found else ""
 
