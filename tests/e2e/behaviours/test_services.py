@@ -86,24 +86,42 @@ def wanders(pods: Pods, url: str) -> bool:
     return len(names) > 1 and names <= set(WEB)
 
 
-@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort"])
-def test_service_session_affinity(pods: Pods, node: tuple[str, str], kind: str) -> None:
-    """Service, ClusterIP type and NodePort type, session affinity to ClientIP and to None."""
+def affinity(pods: Pods, node: tuple[str, str], kind: str, *, ends: bool) -> None:
+    """By its name, its address and the node's port: one pod answers a client; where affinity `ends`, several do,
+    and one again once it is back."""
     served(pods)
-    name = f"affinity-{kind.lower()}"
+    name = f"affinity-{kind.lower()}{'-ends' if ends else ''}"
     made = service(pods, name, type=kind, selector={"app": "web"}, sessionAffinity="ClientIP")
     assert made["spec"]["clusterIP"]
     urls = [name, str(made["spec"]["clusterIP"])]
     if kind == "NodePort":
         urls.append(f"{node[1]}:{made['spec']['ports'][0]['nodePort']}")
     for url in urls:
-        until(lambda url=url: sticks(pods, url), 30, f"{url} to answer")
+        until(lambda url=url: sticks(pods, url), 30, f"{url} to be answered by one")
+    if not ends:
+        return
     change(pods, name, sessionAffinity="None")
     for url in urls:
         until(lambda url=url: wanders(pods, url), 30, f"{url} to be answered by several")
     change(pods, name, sessionAffinity="ClientIP")
     for url in urls:
-        until(lambda url=url: sticks(pods, url), 30, f"{url} to be answered by one")
+        until(lambda url=url: sticks(pods, url), 30, f"{url} to be answered by one again")
+
+
+def test_service_clusterip_type_session_affinity_to_clientip(pods: Pods, node: tuple[str, str]) -> None:
+    affinity(pods, node, "ClusterIP", ends=False)
+
+
+def test_service_clusterip_type_session_affinity_to_none(pods: Pods, node: tuple[str, str]) -> None:
+    affinity(pods, node, "ClusterIP", ends=True)
+
+
+def test_service_nodeport_type_session_affinity_to_clientip(pods: Pods, node: tuple[str, str]) -> None:
+    affinity(pods, node, "NodePort", ends=False)
+
+
+def test_service_nodeport_type_session_affinity_to_none(pods: Pods, node: tuple[str, str]) -> None:
+    affinity(pods, node, "NodePort", ends=True)
 
 
 def test_service_change_type_nodeport_to_externalname(pods: Pods) -> None:
