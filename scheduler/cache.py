@@ -12,7 +12,7 @@ from typing import Any
 from scheduler.columns import Columns
 from scheduler.plan import Placement
 from scheduler.queue import Event, Queue
-from scheduler.views import Budget, Claim, Node, Pod, StorageClass, Volume
+from scheduler.views import Budget, Claim, Node, Pod, StorageClass, Volume, VolumeLimits
 
 
 class Cache:
@@ -150,6 +150,12 @@ class Cache:
         current = new or old
         if current is not None and old != new:
             self.columns.storage.set_class(current.name, new)
+            self._storage_changed()
+
+    def on_limits(self, old: VolumeLimits | None, new: VolumeLimits | None) -> None:
+        current = new or old
+        if current is not None and (old.counts if old else {}) != (new.counts if new else {}):
+            self.columns.storage.set_limits(current.name, new.counts if new else {})
             self._storage_changed()
 
     def _storage_changed(self) -> None:

@@ -22,7 +22,7 @@ from scheduler.plan import Placement, Unplaced, plan
 from scheduler.preemption import Preemption
 from scheduler.profiles import PROFILES
 from scheduler.queue import Queue
-from scheduler.views import Budget, Claim, Node, Pod, StorageClass, Volume
+from scheduler.views import Budget, Claim, Node, Pod, StorageClass, Volume, VolumeLimits
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class Scheduler:
             (("namespaces", ""), _namespace, cache.on_namespace, ""),
             (("persistentvolumes", ""), Volume.of, cache.on_volume, ""),
             (("storageclasses", "storage.k8s.io"), StorageClass.of, cache.on_class, ""),
+            (("csinodes", "storage.k8s.io"), VolumeLimits.of, cache.on_limits, ""),
             (("persistentvolumeclaims", ""), Claim.of, cache.on_claim, ""),
             (("poddisruptionbudgets", "policy"), Budget.of, cache.on_budget, ""),
             (("pods", ""), Pod.of, cache.on_pod, _LIVE),

@@ -15,6 +15,7 @@ from scheduler.plugins.nodeunschedulable import NodeUnschedulable
 from scheduler.plugins.podtopologyspread import OwnerSpread, PodTopologySpread, PodTopologySpreadScore
 from scheduler.plugins.tainttoleration import TaintToleration
 from scheduler.plugins.volumebinding import VolumeBinding, VolumeRestrictions, VolumeZone
+from scheduler.plugins.volumelimits import NodeVolumeLimits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +36,7 @@ _FILTERS: tuple[Filter, ...] = (
     NodePorts(),
     NodeResourcesFit(),
     VolumeRestrictions(),
+    NodeVolumeLimits(),
     VolumeBinding(),
     VolumeZone(),
     PodTopologySpread(),

@@ -53,6 +53,7 @@ HELPFUL: dict[str, Event] = {
     "VolumeBinding": _NODE | Event.NODE_LABELS | Event.STORAGE,
     "VolumeZone": _NODE | Event.NODE_LABELS | Event.STORAGE,
     "VolumeRestrictions": Event.POD_REMOVED | Event.STORAGE,
+    "NodeVolumeLimits": _NODE | Event.POD_REMOVED | Event.STORAGE,
 }
 
 

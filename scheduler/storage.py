@@ -12,7 +12,8 @@ class Storage:
     """`generation` moves with every change of a claim, volume or class.
 
     `users`: (namespace, claim) → number of placed pods that use it. `promised`: volume → the claim it was promised
-    to by a placement whose binding the volume controller has not finished yet.
+    to by a placement whose binding the volume controller has not finished yet. `limits`: node → driver → the most
+    of its volumes there.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,7 @@ class Storage:
         self.classes: dict[str, StorageClass] = {}
         self.users: dict[tuple[str, str], int] = {}
         self.promised: dict[str, tuple[str, str]] = {}
+        self.limits: dict[str, dict[str, int]] = {}
 
     def set_claim(self, key: tuple[str, str], claim: Claim | None) -> None:
         self.generation += 1
@@ -46,6 +48,13 @@ class Storage:
             self.classes.pop(name, None)
         else:
             self.classes[name] = storage_class
+
+    def set_limits(self, node: str, counts: dict[str, int]) -> None:
+        self.generation += 1
+        if counts:
+            self.limits[node] = counts
+        else:
+            self.limits.pop(node, None)
 
     def promise(self, volume: str, claim: tuple[str, str]) -> None:
         """A claim will be bound to this volume: no other may have it."""

@@ -161,6 +161,8 @@ class Volume:
     claimed_by: tuple[str, str] | None
     available: bool
     zones: tuple[tuple[str, frozenset[str]], ...]
+    driver: str = ""  # of a CSI volume
+    handle: str = ""
 
     @classmethod
     def of(cls, obj: Object) -> Volume:
@@ -168,6 +170,7 @@ class Volume:
         required = (spec.get("nodeAffinity") or {}).get("required")
         claim = spec.get("claimRef")
         labels = metadata.get("labels") or {}
+        csi = spec.get("csi") or {}
         return cls(
             name=metadata["name"],
             terms=None if required is None else node_terms(required),
@@ -177,6 +180,8 @@ class Volume:
             claimed_by=(claim.get("namespace", ""), claim.get("name", "")) if claim else None,
             available=(obj.get("status") or {}).get("phase", "Available") in ("Available", "Pending"),
             zones=tuple((k, frozenset(labels[k].split("__"))) for k in ZONE_LABELS if k in labels),
+            driver=csi.get("driver", ""),
+            handle=csi.get("volumeHandle", ""),
         )
 
 
@@ -203,6 +208,20 @@ class StorageClass:
                 for t in obj.get("allowedTopologies") or ()
             ),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeLimits:
+    """How many volumes of each driver a node takes: what scheduling reads of a CSINode."""
+
+    name: str
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, obj: Object) -> VolumeLimits:
+        drivers = (obj.get("spec") or {}).get("drivers") or ()
+        counts = {one["name"]: (one.get("allocatable") or {}).get("count") for one in drivers}
+        return cls(obj["metadata"]["name"], {name: n for name, n in counts.items() if n is not None})
 
 
 @dataclass(frozen=True, slots=True)

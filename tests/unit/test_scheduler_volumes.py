@@ -156,3 +156,43 @@ def test_a_claim_for_one_pod_is_for_one_pod() -> None:
     result = plan([pod("p", "c"), pod("q", "c")], state, BINPACK)
     assert [p.pod.name for p in result.placements] == ["p"]
     assert "3 node has pod using PersistentVolumeClaim with the same name" in message(result)
+
+
+def csi_volume(name: str, handle: str) -> Volume:
+    csi = {"driver": "d.example.com", "volumeHandle": handle}
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "csi": csi}
+    return Volume.of({"metadata": {"name": name}, "spec": spec, "status": {"phase": "Bound"}})
+
+
+def limited(**counts: int) -> Columns:
+    """Four bound CSI volumes, one still to be made, and a limit for each node named."""
+    bound = [claim(f"c{i}", volume=f"v{i}") for i in range(4)]
+    state = columns(
+        *bound,
+        *(csi_volume(f"v{i}", f"h{i}") for i in range(4)),
+        claim("new", "fast"),
+        storage_class("fast", "d.example.com"),
+    )
+    for node, count in counts.items():
+        state.storage.set_limits(node, {"d.example.com": count})
+    return state
+
+
+def test_a_node_gets_no_more_volumes_than_their_driver_takes() -> None:
+    state = limited(a=1, b=1, c=2)
+    for name, claims, node in (("p0", ["c0"], "a"), ("p1", ["c1"], "b"), ("p2", ["c2"], "c")):
+        state.add_pod(pod(name, *claims), node)
+    (placed,) = plan([pod("next", "c3")], state, BINPACK).placements
+    assert placed.node == "c"
+    assert "node(s) exceed max volume count" in message(plan([pod("after", "new")], state, BINPACK))
+    # A volume that is there already takes no more room.
+    (again,) = plan([pod("again", "c3")], state, BINPACK).placements
+    assert again.node == "c"
+
+
+def test_two_volumes_of_one_pod_count_twice() -> None:
+    state = limited(a=1, b=1, c=1)
+    assert "node(s) exceed max volume count" in message(plan([pod("p", "c0", "c1")], state, BINPACK))
+    state.storage.set_limits("b", {"d.example.com": 2})
+    (placed,) = plan([pod("p", "c0", "c1")], state, BINPACK).placements
+    assert placed.node == "b"
