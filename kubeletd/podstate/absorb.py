@@ -74,10 +74,7 @@ def _pod_changed(state: PodState, event: ev.PodChanged, now: float) -> PodState:
         state = replace(state, deadline=min(state.deadline or deadline, deadline))
     for container in plan.containers:
         record = state.record(container.name)
-        if record.step is Step.RUNNING and record.spec_hash and record.spec_hash != container.spec_hash:
-            reason = f"Container {container.name} definition changed, will be restarted"
-            state = state.change(container.name, stop_reason=reason, backoff=0.0)
-        elif record.step in (Step.WAITING, Step.EXITED) and record.retry_at and _replanned(old, container):
+        if record.step in (Step.WAITING, Step.EXITED) and record.retry_at and _replanned(old, container):
             state = state.change(container.name, retry_at=0.0, backoff=0.0, failures=0)
         if record.resize_error and record.sizes != container.sizes and _resized_again(old, container):
             state = state.change(container.name, resize_error="", resize_retry_at=0.0)

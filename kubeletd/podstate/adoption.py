@@ -9,7 +9,7 @@ from typing import Any
 
 from kubeletd.podstate.model import ContainerRecord, Ended, PodState, Sandbox, SandboxStep, Step
 from kubeletd.podstate.plan import ContainerPlan, PodPlan
-from kubeletd.podstate.restart import INITIAL_BACKOFF, MAX_BACKOFF, ended, restarts
+from kubeletd.podstate.restart import INITIAL_BACKOFF, MAX_BACKOFF, again, ended, restarts
 from kubeletd.podstate.sizes import sizes_of
 from kubeletd.runtime.interface import ContainerState
 
@@ -36,6 +36,12 @@ def adopt(plan: PodPlan, found: Iterable[ContainerState], status: Mapping[str, A
             strays.add(container.id)
     sandbox, other = _sandbox(sandboxes)
     strays |= other
+    if sandbox.step is SandboxStep.NONE and any(
+        made.status == "running" for containers in by_name.values() for made in containers
+    ):
+        # They hold what is left of one that somebody took away; nothing new can join them.
+        sandbox = Sandbox(step=SandboxStep.DEAD, id="missing")
+    boxed_at = max((s.created_at for s in sandboxes if s.id == sandbox.id), default=0.0)
     reported = _reported(status)
     records: dict[str, ContainerRecord] = {}
     for container_plan in plan.containers:
@@ -45,6 +51,13 @@ def adopt(plan: PodPlan, found: Iterable[ContainerState], status: Mapping[str, A
                 container_plan, by_name[name], reported.get(name, {}), plan
             )
             strays |= other
+            made_at = max(c.created_at for c in by_name[name])
+            elsewhere = made_at < boxed_at
+            if records[name].completed and elsewhere:
+                records[name] = again(records[name])  # what it did it did in another sandbox
+            elif records[name].step is Step.CREATED and (elsewhere or sandbox.step is SandboxStep.NONE):
+                strays.add(records[name].id)
+                records[name] = replace(records[name], step=Step.WAITING, id="")
         elif name in reported:
             records[name] = _from_status(container_plan, reported[name], plan, now)
     phase = status.get("phase")
@@ -59,7 +72,12 @@ def adopt(plan: PodPlan, found: Iterable[ContainerState], status: Mapping[str, A
         deadline=now + (plan.grace if plan.delete_grace is None else plan.delete_grace),
         strays=frozenset(strays),
         initialized=sandbox.step is SandboxStep.READY
-        and any(c.name in by_name for c in plan.containers if c.kind == "container"),
+        and any(
+            made.created_at >= boxed_at
+            for c in plan.containers
+            if c.kind == "container"
+            for made in by_name.get(c.name, ())
+        ),
     )
     return state if state.stopping else replace(state, deadline=0.0)
 

@@ -110,11 +110,23 @@ def _finish(turn: _Turn) -> None:
 
 def _stop_single(turn: _Turn) -> None:
     """Stops containers that are to be restarted: failed probes, a changed image, a failed hook."""
+    for plan in turn.state.plan.containers:
+        record = turn.state.record(plan.name)
+        if record.step is Step.RUNNING and _outdated(plan, record) and not record.stop_reason:
+            reason = f"Container {plan.name} definition changed, will be restarted"
+            turn.state = turn.state.change(plan.name, stop_reason=reason, backoff=0.0)
+        elif record.step is Step.CREATED and _outdated(plan, record):
+            turn.discard_created(plan.name)
     for name, record in turn.every_record():
         if record.step is Step.RUNNING and record.stop_reason:
             grace = turn.state.plan.grace if record.stop_grace is None else record.stop_grace
             if record.stop is None:
                 turn.stop(name, turn.now + grace, record.stop_reason)
+
+
+def _outdated(plan: ContainerPlan, record: ContainerRecord) -> bool:
+    """Whether the container is not what the spec says by now, such as its image."""
+    return bool(record.spec_hash) and record.spec_hash != plan.spec_hash
 
 
 def _resize(turn: _Turn) -> None:
@@ -140,8 +152,9 @@ def _advance(turn: _Turn) -> None:
         _leave_sandbox(turn)
         return
     if box.step is SandboxStep.NONE and turn.now >= box.retry_at:
+        _initialize_again(turn)
         turn.out.append(do.CreateSandbox(box.attempt))
-        turn.state = replace(state, sandbox=replace(box, step=SandboxStep.CREATING))
+        turn.state = replace(turn.state, sandbox=replace(box, step=SandboxStep.CREATING))
     elif box.step is SandboxStep.CREATED:
         turn.out.append(do.StartSandbox(box.id))
         turn.state = replace(state, sandbox=replace(box, step=SandboxStep.STARTING))
@@ -168,12 +181,18 @@ def _leave_sandbox(turn: _Turn) -> None:
         alive = alive or turn.state.record(name).alive
     if alive or turn.now < turn.state.cleanup_retry_at:
         return
+    _initialize_again(turn)
+    box = turn.state.sandbox
+    turn.out.append(do.RemoveSandbox(box.id))
+    turn.state = replace(turn.state, sandbox=replace(box, step=SandboxStep.REMOVING))
+
+
+def _initialize_again(turn: _Turn) -> None:
+    """What init containers did they did in another sandbox."""
     for plan, record in turn.records("init"):
         if record.step is Step.EXITED and record.completed:
             turn.state = turn.state.with_record(plan.name, again(record))
-    box = turn.state.sandbox
-    turn.out.append(do.RemoveSandbox(box.id))
-    turn.state = replace(turn.state, initialized=False, sandbox=replace(box, step=SandboxStep.REMOVING))
+    turn.state = replace(turn.state, initialized=False)
 
 
 def _wanted(turn: _Turn) -> list[ContainerPlan]:

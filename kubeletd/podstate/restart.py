@@ -93,7 +93,7 @@ def again(record: ContainerRecord) -> ContainerRecord:
         id="",
         ended=None,
         previous=record.ended,
-        dead=(*record.dead, record.id),
+        dead=(*record.dead, record.id) if record.id else record.dead,
         started_at=0.0,
         completed=False,
         flip_at=0.0,

@@ -96,7 +96,9 @@ def test_a_resource_whose_policy_says_so_takes_a_restart_whatever_the_exit_code(
     assert "PodResizeInProgress" in {
         c["type"] for c in statuses.pod_status(after, state, NODE, NOW)["conditions"]
     }
-    state, out = step(state, ev.Prepared("a", 1, "r2", "i", "h", sizes(after)), NOW)
+    state, out = step(
+        state, ev.Prepared("a", 1, "r2", "i", plan_of(after).containers[0].spec_hash, sizes(after)), NOW
+    )
     assert out == [do.Start("a", "r2")]
     state, out = step(state, ev.Started("a", "r2", NOW), NOW)
     assert "ResizeCompleted" in told(out)
