@@ -15,6 +15,7 @@ from kubeletd.runtime.dockerstream import EngineError, EngineProcess, frames
 from kubeletd.runtime.interface import (
     ContainerFiles,
     ContainerNotRunning,
+    EngineUnavailable,
     ExecResult,
     ProcessStream,
     RuntimeFailure,
@@ -24,6 +25,7 @@ from kubeletd.runtime.interface import (
 log = logging.getLogger(__name__)
 
 _PLACES_KEPT = 1000  # control groups of containers, most of which are no more
+_PROMPT = 5.0  # seconds; an engine that takes longer over a question has not let the command run either
 
 
 class DockerProcesses:
@@ -57,8 +59,12 @@ class DockerProcesses:
                 finally:
                     writer.close()
                 code = await self._exec_exit_code(exec_id)
-        except TimeoutError:
+        except TimeoutError as error:
+            loop = asyncio.get_running_loop()
+            asked_at = loop.time()
             await self._exec_kill(exec_id)
+            if loop.time() - asked_at > _PROMPT:
+                raise EngineUnavailable("the engine did not answer while a command ran") from error
             raise
         return ExecResult(code, bytes(output))
 
@@ -80,7 +86,7 @@ class DockerProcesses:
             "Cmd": list(command),
         }
         try:
-            answer = await self._engine.call("POST", f"/containers/{container_id}/exec", body=body)
+            answer = await self._engine.ask("POST", f"/containers/{container_id}/exec", body)
         except EngineError as error:
             raise failure(error, container_id) from error
         return str(answer["Id"])
@@ -100,7 +106,7 @@ class DockerProcesses:
         pause_seconds = 0.002
         while True:
             try:
-                entry = await self._engine.call("GET", f"/exec/{exec_id}/json")
+                entry = await self._engine.ask("GET", f"/exec/{exec_id}/json")
             except EngineError as error:
                 raise failure(error, exec_id) from error
             if not entry["Running"]:

@@ -33,7 +33,7 @@ def shims(containers: Collection[str], proc: Path = _PROC) -> list[tuple[int, st
     return [(pid, found) for pid in pids if (found := _shim_of(pid, proc)) in containers]
 
 
-def _children(pid: int, proc: Path) -> list[int]:
+def children(pid: int, proc: Path = _PROC) -> list[int]:
     found: list[int] = []
     for path in (proc / str(pid) / "task").glob("*/children"):
         with contextlib.suppress(OSError):  # that thread has ended
@@ -45,7 +45,7 @@ def end(containers: Collection[str], proc: Path = _PROC) -> list[str]:
     """Kills what the shims of these containers, none of which runs, still keep, and them. The containers it was of."""
     ended = []
     for pid, container in shims(containers, proc):
-        for each in [*_children(pid, proc), pid]:
+        for each in [*children(pid, proc), pid]:
             if _shim_of(pid, proc) == container:  # and not another process of that number by now
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(each, signal.SIGKILL)

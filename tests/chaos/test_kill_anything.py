@@ -36,7 +36,7 @@ OUTLIVED = SEED % 2 == 1
 def own_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     if os.geteuid() != 0:
         pytest.skip("needs root for networks and mounts")
-    made = PrivateEngine("pyb-e2e-chaos", tmp_path_factory.mktemp("engine"), live_restore=OUTLIVED)
+    made = PrivateEngine("pyb-chaos", tmp_path_factory.mktemp("engine"), live_restore=OUTLIVED)
     try:
         made.start()
         busyboximage.ensure(made.client())

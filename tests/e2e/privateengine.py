@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from docker.api.client import APIClient
@@ -16,6 +17,7 @@ from docker.errors import DockerException
 from localcluster import until
 
 from kubeletd import mounts
+from kubeletd.runtime import lostprocesses
 from pybctl.supervisor import start_time
 
 _CLONE_NEWNET = 0x40000000
@@ -101,6 +103,27 @@ class PrivateEngine:
             if file.exists():
                 until(lambda: not start_time(int(file.read_text())), 30, "containerd to end")
                 file.unlink()
+
+    def crash(self) -> None:
+        """The machine is switched off: daemon, shims and containers end at once, and what they kept in memory goes."""
+        self.end(signal.SIGKILL)
+        for pid in self._shims():
+            for each in (*lostprocesses.children(pid), pid):
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+        until(lambda: not self._shims(), 30, "the containers to end")
+        for point in mounts.below(self.root / "exec"):
+            mounts.unmount(point)
+        shutil.rmtree(self.root / "exec")
+
+    def _shims(self) -> list[int]:
+        command = f"-address\0{self.root}/exec/".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if command in path.read_bytes():
+                    found.append(int(path.parent.name))
+        return found
 
     def remove(self) -> None:
         """Ends it with all its containers, and takes away what it made."""

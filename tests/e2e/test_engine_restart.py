@@ -125,3 +125,88 @@ def test_what_died_with_the_engine_comes_back(
     own_cluster.pybctl("delete", "deploy", name)
     own_cluster.pybctl("delete", "pod", f"once-{number}", f"port-{number}")
     until(lambda: not own_cluster.pods(NAMESPACE), 60, "the pods to be gone")
+
+
+def heartbeat(cluster: LocalCluster) -> str:
+    leases = cluster.api.resources.get(api_version="coordination.k8s.io/v1", kind="Lease")
+    return str(leases.get(name="restart-node-1", namespace="kube-node-lease").spec.renewTime)
+
+
+def test_an_engine_that_hangs_is_noticed_and_costs_no_container(
+    own_engine: PrivateEngine, own_cluster: LocalCluster
+) -> None:
+    """It takes connections and does not answer them: the node is not ready, its heartbeat goes on, and when the
+    engine answers again everything runs that ran before, and what was asked for meanwhile is done."""
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 3}
+    own_cluster.apply(
+        pod("probed", NAMESPACE, shell(SLEEP, livenessProbe=probe)),
+        deployment("still", NAMESPACE, 2, shell(SLEEP)),
+    )
+
+    def ready(number: int) -> list[dict[str, Any]]:
+        found = own_cluster.pods(NAMESPACE)
+        return found if len(found) == number and all(map(is_ready, found)) else []
+
+    before = until(lambda: ready(3), 90, "three pods to be Ready")
+    own_engine.freeze()
+    try:
+        own_cluster.apply(pod("late", NAMESPACE, shell(SLEEP)))
+        until(
+            lambda: node_ready(own_cluster) == ("False", "container runtime is down"),
+            90,
+            "the node to say so",
+        )
+        beat = heartbeat(own_cluster)
+        until(lambda: heartbeat(own_cluster) != beat, 30, "the node's heartbeat to go on")
+    finally:
+        own_engine.thaw()
+    until(lambda: node_ready(own_cluster)[0] == "True", 60, "the node to be Ready")
+    after = {p["metadata"]["uid"]: p for p in until(lambda: ready(4), 90, "all pods to be Ready")}
+    for earlier in before:
+        current = after[earlier["metadata"]["uid"]]
+        assert container_id(current) == container_id(earlier)
+        assert restarts(current) == 0
+    assert any("NodeNotReady" in text for text in own_cluster.events(NAMESPACE, "NodeNotReady"))
+    own_cluster.pybctl("delete", "deploy", "still")
+    own_cluster.pybctl("delete", "pod", "probed", "late")
+    until(lambda: not own_cluster.pods(NAMESPACE), 60, "the pods to be gone")
+
+
+def test_a_reboot_of_the_machine(own_engine: PrivateEngine, own_cluster: LocalCluster) -> None:
+    """Everything ends at once, and what is kept in memory alone is gone: pods run again, each with its own address."""
+    own_cluster.apply(
+        deployment("web", NAMESPACE, 3, shell(SLEEP)),
+        pod("once", NAMESPACE, shell(SLEEP), restartPolicy="Never"),
+    )
+
+    def web() -> list[dict[str, Any]]:
+        found = own_cluster.pods(NAMESPACE, "app=web")
+        return found if len(found) == 3 and all(map(is_ready, found)) else []
+
+    before = until(web, 90, "three pods to be Ready")
+    until(lambda: is_ready(own_cluster.pod("once", NAMESPACE)), 60, "a pod to be Ready")
+    own_cluster.pybctl("cluster", "stop", own_cluster.name)
+    own_engine.crash()
+    own_engine.start()
+    own_cluster.pybctl("cluster", "start", own_cluster.name)
+    until(
+        lambda: own_cluster.pybctl("get", "nodes", check=False).returncode == 0,
+        60,
+        "the API server to answer",
+    )
+    known = {p["metadata"]["uid"] for p in before}
+
+    def back() -> list[dict[str, Any]]:
+        found = web()
+        return found if all(restarts(p) == 1 for p in found) else []
+
+    after = until(back, 120, "every pod to be Ready again, restarted once")
+    assert {p["metadata"]["uid"] for p in after} == known
+    assert len({p["status"]["podIP"] for p in after}) == 3
+    ended = until(lambda: own_cluster.pod("once", NAMESPACE), 5)
+    assert ended["status"]["phase"] == "Failed"
+    assert restarts(ended) == 0
+    assert once(own_engine)
+    own_cluster.pybctl("delete", "deploy", "web")
+    own_cluster.pybctl("delete", "pod", "once")
+    until(lambda: not own_cluster.pods(NAMESPACE), 60, "the pods to be gone")
