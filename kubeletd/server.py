@@ -27,9 +27,9 @@ from kubeletd.runtime.interface import (
     RuntimeFailure,
 )
 from kubeletd.stats_rates import Rate
-from kubeletd.wire import carry
+from kubeletd.wire import PIECE, carry
 
-_CHUNK = 64 * 1024
+_CHUNK = PIECE
 _CLIENT = "system:kube-apiserver"
 
 

@@ -8,8 +8,10 @@ import itertools
 import json
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Literal
 
 from kubeletd.runtime.dockerstream import Endpoint, EngineError
 from kubeletd.runtime.interface import (
@@ -22,6 +24,17 @@ from kubeletd.runtime.interface import (
 NEWEST_API = (1, 47)  # the newest this code was written for; an older engine's own is taken
 _THREADS = 8
 _TIMEOUT = 180  # seconds: an engine busy starting dozens of containers answers late
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def spoken(newest: str, oldest: str) -> str:
+    """The API version to speak to an engine that knows those from `oldest` ("" for any) to `newest`. Pure."""
+    wanted = min(NEWEST_API, _parts(newest))
+    # An engine that has forgotten the one we were written for may still mean the same by what we say.
+    return ".".join(map(str, max(wanted, _parts(oldest)) if oldest else wanted))
 
 
 def failure(error: EngineError, what: str) -> RuntimeFailure:
@@ -65,11 +78,13 @@ class Engine:
             raise EngineUnavailable(f"cannot connect to the Docker Engine at {url}: {error}") from error
         # Proxies and ~/.netrc are not for the engine, and looking them up costs each call a millisecond.
         client.trust_env = False
-        version = min(NEWEST_API, tuple(int(part) for part in client.api_version.split(".")))
+        version = client.api_version
+        if _parts(version) > NEWEST_API:
+            version = spoken(version, client.version(api_version=False).get("MinAPIVersion") or "")
         tls = settings.get("tls")
         context = _tls_context(os.environ.get("DOCKER_CERT_PATH", "")) if tls else None
         shown = url.replace("https://", "tcp://").replace("http://", "tcp://")
-        return client, Endpoint(shown, ".".join(map(str, version)), context)
+        return client, Endpoint(shown, version, context)
 
     async def call(
         self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None, data: bytes = b""
@@ -78,10 +93,31 @@ class Engine:
         if self._client is None:
             await self.open()
         work = functools.partial(self._request, method, path, query, body, data)
+        with self._counted():
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def ask(self, method: Literal["GET", "POST"], path: str, body: Any = None) -> Any:
+        """`call` for what somebody sits and waits for: on the event loop, which takes a third of a thread's time."""
+        if self._client is None:
+            await self.open()
+        with self._counted():
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    reader, writer = await self.endpoint.open(method, path, body=body)
+                    try:
+                        content = await reader.read()
+                    finally:
+                        writer.close()
+            except OSError as error:  # TimeoutError too
+                raise EngineUnavailable(f"the Docker Engine does not answer: {error}") from error
+        return json.loads(content) if content else None
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         number = next(self._numbers)
         self._under_way[number] = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            yield
         finally:
             del self._under_way[number]
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from kubeletd.runtime.interface import EngineUnavailable, Stream
 
-_CHUNK = 256 * 1024
+_CHUNK = 96 * 1024  # malloc maps larger pieces, and the kernel fills them with zeros, each time anew
 _HEADER = struct.Struct(">BxxxL")
 
 
