@@ -51,7 +51,8 @@ def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
         total[name] = total.get(name, 0) + amount
 
 
-def _matches(term: Mapping[str, Any], labels: Mapping[str, str], name: str) -> bool:
+def matches_term(term: Mapping[str, Any], labels: Mapping[str, str], name: str) -> bool:
+    """Whether a NodeSelectorTerm is about the node of that name and those labels."""
     for expression in term.get("matchExpressions") or ():
         if not _expression(expression, labels):
             return False
@@ -84,7 +85,7 @@ def affinity_allows(pod: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
     if required is None:
         return True
     terms = required.get("nodeSelectorTerms") or ()
-    return any(_matches(term, labels, node["metadata"]["name"]) for term in terms)
+    return any(matches_term(term, labels, node["metadata"]["name"]) for term in terms)
 
 
 def _ports(pod: Mapping[str, Any]) -> set[tuple[str, int, str]]:

@@ -134,6 +134,7 @@ class NodeAgent:
             host_ips=(address,) if address else (),
             node_name=self.node_name,
             allocatable=(node.get("status") or {}).get("allocatable"),
+            node_labels=node["metadata"].get("labels") or {} if node else None,
         )
 
     def report_probe(self, result: ProbeResult) -> None:

@@ -73,6 +73,7 @@ class PodFacts:
     host_ips: tuple[str, ...] = ()
     node_name: str = ""
     allocatable: Mapping[str, str] | None = None  # node's, for resourceFieldRef without a limit
+    node_labels: Mapping[str, str] | None = None
 
 
 class Sources(Protocol):

@@ -175,6 +175,7 @@ class PodWorker:
             host_ips=facts.host_ips,
             node_name=facts.node_name,
             allocatable=facts.allocatable,
+            node_labels=facts.node_labels,
         )
 
     async def _perform(self, instruction: do.Instruction) -> ev.Event:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from apimachinery.errors import StatusError
 from kubeletd import imagevolumes, localvolumes, mounts, subpaths, volumetypes
+from kubeletd.claims import bound_volume, check_use, claim_name
 from kubeletd.imagevolumes import ImageVolumes
 from kubeletd.interfaces import Container, MountError, Pod, PodConfigError, PodFacts, WholeMountError
 from kubeletd.projection import ProjectionError
@@ -48,14 +49,6 @@ def references(pod: Pod) -> list[Key]:
     return found
 
 
-def claim_name(pod: Pod, volume: Mapping[str, Any]) -> str:
-    """The claim that a volume of the pod refers to, "" for none."""
-    if "ephemeral" in volume:
-        return f"{pod['metadata']['name']}-{volume['name']}"
-    claim: str = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
-    return claim
-
-
 def read_only(volume: Mapping[str, Any]) -> bool:
     """Whether no container may write to the pod's volume, whatever its volumeMount says."""
     kind = next((key for key in volume if key != "name"), "")
@@ -63,13 +56,6 @@ def read_only(volume: Mapping[str, Any]) -> bool:
         return True
     source = volume.get(kind)
     return bool(isinstance(source, dict) and source.get("readOnly"))
-
-
-def _names(pod: Pod, field: str) -> set[str]:
-    """The volumes that containers of the pod have under `volumeMounts` or `volumeDevices`."""
-    spec = pod["spec"]
-    containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
-    return {used["name"] for container in containers for used in container.get(field) or ()}
 
 
 class PodVolumes:
@@ -133,18 +119,20 @@ class PodVolumes:
     async def _of_claim(self, pod: Pod, volume: Mapping[str, Any], name: str, facts: PodFacts) -> Asked:
         namespace = pod["metadata"]["namespace"]
         claim = await self._sources.get("PersistentVolumeClaim", namespace, name)
-        if claim is None:
-            raise MountError(f'persistentvolumeclaim "{name}" not found')
-        bound = (claim.get("spec") or {}).get("volumeName")
-        if not bound or (claim.get("status") or {}).get("phase") != "Bound":
-            raise MountError(f'persistentvolumeclaim "{name}" is not bound')
+        bound = bound_volume(pod, volume, claim)
         persistent = await self._sources.get("PersistentVolume", "", bound)
         if persistent is None:
             raise MountError(f'persistentvolume "{bound}" not found')
         kind = volumetypes.kind_of(persistent["spec"])
-        self._check_use(pod, volume, persistent)
+        check_use(pod, volume, persistent, facts)
+        uid = pod["metadata"]["uid"]
+        alone = "ReadWriteOncePod" in (persistent["spec"].get("accessModes") or ())
+        if alone and self._exclusive.setdefault(bound, uid) != uid:
+            raise MountError(
+                "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+            )
         if localvolumes.is_confined(persistent):
-            self._growing.add(pod["metadata"]["uid"])
+            self._growing.add(uid)
         return Asked(
             pod=pod,
             name=volume["name"],
@@ -156,23 +144,6 @@ class PodVolumes:
             persistent=persistent,
             claim=claim,
         )
-
-    def _check_use(self, pod: Pod, volume: Mapping[str, Any], persistent: Mapping[str, Any]) -> None:
-        """Raises MountError where the PersistentVolume may not be used so."""
-        spec, uid = persistent["spec"], pod["metadata"]["uid"]
-        name, mode = persistent["metadata"]["name"], spec.get("volumeMode") or "Filesystem"
-        for field, wanted in (("volumeMounts", "Filesystem"), ("volumeDevices", "Block")):
-            if mode != wanted and volume["name"] in _names(pod, field):
-                raise MountError(
-                    f"volume {volume['name']} has volumeMode {mode}, but is specified in {field}"
-                )
-        if mode == "Block" and "csi" not in spec:
-            raise MountError("this node offers volumes of volumeMode Block through CSI drivers only")
-        alone = "ReadWriteOncePod" in (spec.get("accessModes") or ())
-        if alone and self._exclusive.setdefault(name, uid) != uid:
-            raise MountError(
-                "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
-            )
 
     async def container_mounts(
         self, pod: Pod, container: Container, paths: Mapping[str, str], env: Mapping[str, str]
@@ -243,7 +214,7 @@ class PodVolumes:
                         except MountError as error:
                             trouble.append(error)
         if trouble:
-            raise trouble[0]
+            raise next((error for error in trouble if error.message), trouble[0])
 
     def renewed(self, uid: str) -> bool:
         """Whether there may be more to do with volumes of that pod from time to time."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeletd import subpaths, volumes
+from kubeletd import claims, subpaths, volumes
 from kubeletd.interfaces import MountError, PodConfigError, PodFacts
 from kubeletd.runtime import dockerspec
 from kubeletd.runtime.specs import ContainerSpec, Identity, Mount
@@ -259,6 +259,33 @@ async def test_a_volume_is_used_as_its_mode_says(tmp_path: Path) -> None:
         MountError, match="volume v has volumeMode Filesystem, but is specified in volumeDevices"
     ):
         await files.mount_all(claiming("volumeDevices"), PodFacts())
+
+
+async def test_a_volume_of_other_nodes_is_not_mounted_here(tmp_path: Path) -> None:
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["here"]}]}
+    affinity = {"required": {"nodeSelectorTerms": [term]}}
+    made = volumes_of(tmp_path, persistent(hostPath={"path": str(tmp_path)}, nodeAffinity=affinity))
+    with pytest.raises(
+        MountError, match='NodeAffinity check failed for volume "pv" : no matching NodeSelectorTerms'
+    ):
+        await made.mount_all(claiming(), PodFacts(node_labels={"kubernetes.io/hostname": "there"}))
+    here = PodFacts(node_labels={"kubernetes.io/hostname": "here"})
+    assert await made.mount_all(claiming(), here) == {"v": str(tmp_path)}
+
+
+def test_an_ephemeral_volume_is_its_pods_own() -> None:
+    owner = pod()
+    volume = {"name": "v", "ephemeral": {}}
+    claim: Object = {
+        "metadata": {"name": "p-v", "namespace": "n"},
+        "spec": {"volumeName": "pv"},
+        "status": {"phase": "Bound"},
+    }
+    with pytest.raises(MountError) as caught:
+        claims.bound_volume(owner, volume, claim)
+    assert caught.value.message == 'PVC "n/p-v" was not created for pod "n/p" (pod is not owner)'
+    claim["metadata"]["ownerReferences"] = [{"uid": "u1", "controller": True, "kind": "Pod", "name": "p"}]
+    assert claims.bound_volume(owner, volume, claim) == "pv"
 
 
 async def test_a_volume_for_one_pod_is_not_shared(tmp_path: Path) -> None:
