@@ -91,8 +91,9 @@ class DockerImages:
         try:
             async with aclosing(json_lines(reader)) as lines:
                 async for entry in lines:
-                    if "error" in entry:
-                        raise _pull_failure(str(entry["error"]))
+                    said = (entry.get("errorDetail") or {}).get("message") or entry.get("error")
+                    if said:
+                        raise _pull_failure(str(said))
         except OSError as error:
             raise EngineUnavailable(str(error)) from error
         finally:
