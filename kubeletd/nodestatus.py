@@ -13,6 +13,8 @@ from kubeletd.runtime.interface import EngineInfo, Image
 from kubeletd.status import rfc3339
 
 VERSION = "v1.36.0"
+# Volumes are attached to the node by a controller, not by its agent.
+ATTACH_ANNOTATION = "volumes.kubernetes.io/controller-managed-attach-detach"
 ENDPOINT_ANNOTATION = "pybernetes.io/agent-endpoint"
 DEFAULT_PODS = "110"
 _HEALTHY = (
@@ -50,6 +52,7 @@ class NodeFindings:
     boot_id: str = ""
     images: Sequence[Image] = ()
     local_volumes: str = ""  # the directory of local-path volumes
+    hugepages: Mapping[int, int] = field(default_factory=dict)  # how many there are, by a page's KiB
     pressures: Set[str] = frozenset()  # those of the pressure conditions that are true
     volumes_in_use: Sequence[str] = ()  # attachable ones, by their unique names
 
@@ -90,7 +93,9 @@ def labels(settings: NodeSettings, engine: EngineInfo) -> dict[str, str]:
 def node_object(settings: NodeSettings, findings: NodeFindings, now: float) -> dict[str, Any]:
     """The Node as it is registered."""
     spec: dict[str, Any] = {"taints": [dict(taint) for taint in settings.taints]} if settings.taints else {}
-    annotations = {ENDPOINT_ANNOTATION: findings.endpoint} if findings.endpoint else {}
+    annotations = {ATTACH_ANNOTATION: "true"}
+    if findings.endpoint:
+        annotations[ENDPOINT_ANNOTATION] = findings.endpoint
     if findings.local_volumes:
         annotations[ROOT_ANNOTATION] = findings.local_volumes
     return {
@@ -114,11 +119,24 @@ def capacity(settings: NodeSettings, findings: NodeFindings) -> dict[str, str]:
         "pods": DEFAULT_PODS,
         "hugepages-1Gi": "0",
         "hugepages-2Mi": "0",
+        **{f"hugepages-{_amount(size)}": _amount(size * count) for size, count in findings.hugepages.items()},
     }
     if findings.disk:
         found["ephemeral-storage"] = f"{findings.disk // 1024}Ki"
     given = {name: quantity.canonical(text) for name, text in settings.capacity.items()}
     return dict(sorted({**found, **given}.items()))
+
+
+def _amount(kibibytes: int) -> str:
+    return quantity.canonical(f"{kibibytes}Ki")
+
+
+def allocatable(amounts: Mapping[str, str]) -> dict[str, str]:
+    """What pods may have of a capacity: memory of huge pages is no other memory."""
+    pages = sum(quantity.to_int(amount) for name, amount in amounts.items() if name.startswith("hugepages-"))
+    if not pages:
+        return dict(amounts)
+    return {**amounts, "memory": f"{max(0, quantity.to_int(amounts['memory']) - pages) // 1024}Ki"}
 
 
 def _is_extended(name: str) -> bool:
@@ -144,7 +162,7 @@ def node_status(
     port = int(findings.endpoint.rpartition(":")[2]) if findings.endpoint else 0
     return {
         "addresses": addresses,
-        "allocatable": {**amounts, **extended, **dict.fromkeys(gone)},
+        "allocatable": {**allocatable(amounts), **extended, **dict.fromkeys(gone)},
         "capacity": {**amounts, **extended},
         "conditions": _conditions(findings, old, now),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.errors import StatusError
-from kubeletd import podfiles, runtimeclasses, translate
+from kubeletd import podfiles, runtimeclasses, translate, volumedevices
 from kubeletd.images import ImageTrouble, shown_id
 from kubeletd.interfaces import Pod, PodConfigError, PodFacts
 from kubeletd.parts import Parts
@@ -67,8 +67,10 @@ async def gather(
         memory_capacity=parts.memory_capacity,
         handler=handler,
         accounts=accounts,
+        pids_limit=parts.pod_max_pids,
         target_container_id=target,
     )
+    spec = volumedevices.with_devices(spec, pod, container, paths)
     if parts.root is not None:
         spec = podfiles.with_seccomp(parts.root, spec)
     sizes = sizes_of(container.get("resources"))

@@ -124,10 +124,10 @@ KUBELET_ROOT = "/var/lib/kubelet"
 
 
 def our_path(root: str, path: str) -> tuple[str, str]:
-    """(path on this node, where the driver sees our root directory) of the endpoint that a driver registered.
+    """(path on this node, where whoever named it sees our root directory) of a path in a manifest or registration.
 
     Who says /var/lib/kubelet, the usual place, means the agent's root directory, wherever that is.
     """
-    if path.startswith(KUBELET_ROOT + "/") and root != KUBELET_ROOT:
+    if (path + "/").startswith(KUBELET_ROOT + "/") and root != KUBELET_ROOT:
         return root + path[len(KUBELET_ROOT) :], KUBELET_ROOT
     return path, root

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from apimachinery import quantity
 from kubeletd import localvolumes
+from kubeletd.csi.requests import our_path
 from kubeletd.interfaces import MountError
 from kubeletd.sources import ApiSources
 from kubeletd.volumetypes.interface import Asked, Node
@@ -72,6 +73,16 @@ def _words(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def _give_once(asked: Asked, provisioned: Path) -> None:
+    """Gives the claim's directory, which unlike others of the node is its alone, to the group of a pod that begins.
+
+    That it was done is what the pod's own directory for the volume tells an agent that was started anew.
+    """
+    if not asked.directory.exists():
+        give_to_group(asked.pod, provisioned, read_only=asked.read_only, may_skip=True)
+        asked.directory.mkdir(parents=True, exist_ok=True)
+
+
 class HostPath:
     def __init__(self, root: Path, sources: ApiSources) -> None:
         self._root = root
@@ -82,17 +93,12 @@ class HostPath:
         if asked.persistent is not None:
             provisioned = await asyncio.to_thread(localvolumes.make, self._root, asked.persistent)
             if provisioned is not None:
-                # Unlike other directories of the node, this one is the claim's alone.
-                await asyncio.to_thread(
-                    give_to_group,
-                    asked.pod,
-                    Path(provisioned),
-                    read_only=asked.read_only,
-                    may_skip=True,
-                )
+                await asyncio.to_thread(_give_once, asked, Path(provisioned))
                 await self._tell_size(asked)
                 return provisioned
-        return await asyncio.to_thread(host_path, source["path"], source.get("type") or "")
+        # Manifests of drivers and agents say where a node usually keeps its files.
+        path, _ = our_path(str(self._root), source["path"])
+        return await asyncio.to_thread(host_path, path, source.get("type") or "")
 
     async def _tell_size(self, asked: Asked) -> None:
         """The volume holds now what its PersistentVolume says: its claim learns it, if it waited for that."""

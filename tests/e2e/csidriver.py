@@ -206,8 +206,9 @@ class Node(Service, csi_grpc.NodeServicer):  # type: ignore[misc]
             and request.publish_context.get("device") != f"/dev/{self.options.node}"
         ):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "it is not attached here")
-        with self.lock:
-            _bind(data, Path(request.staging_target_path))
+        if request.volume_capability.HasField("mount"):
+            with self.lock:
+                _bind(data, Path(request.staging_target_path))
         return csi.NodeStageVolumeResponse()
 
     def NodeUnstageVolume(self, request: Any, context: Any) -> Any:
@@ -225,7 +226,10 @@ class Node(Service, csi_grpc.NodeServicer):  # type: ignore[misc]
             source.mkdir(parents=True, exist_ok=True)
             (source / "greeting").write_text(request.volume_context.get("greeting", ""))
         with self.lock:
-            _bind(source, Path(request.target_path), read_only=request.readonly)
+            if request.volume_capability.HasField("block"):
+                _bind_device(self.store.data(request.volume_id), Path(request.target_path))
+            else:
+                _bind(source, Path(request.target_path), read_only=request.readonly)
         return csi.NodePublishVolumeResponse()
 
     def NodeUnpublishVolume(self, request: Any, context: Any) -> Any:
@@ -233,7 +237,10 @@ class Node(Service, csi_grpc.NodeServicer):  # type: ignore[misc]
         target = Path(request.target_path)
         with self.lock:
             _unmount(target)
-            if target.exists():
+            if target.is_file():
+                target.unlink()
+                _free_device(self.store.data(request.volume_id))
+            elif target.exists():
                 target.rmdir()
         if request.volume_id.startswith("csi-"):
             shutil.rmtree(self.store.data(request.volume_id), ignore_errors=True)
@@ -277,6 +284,25 @@ def _bind(source: Path, target: Path, read_only: bool = False) -> None:
         subprocess.run(["mount", "--bind", source, target], check=True)
         if read_only:
             subprocess.run(["mount", "-o", "remount,bind,ro", target], check=True)
+
+
+def _bind_device(data: Path, target: Path) -> None:
+    """A file of the volume as a block device, seen at `target`."""
+    if _mounted(target):
+        return
+    image = data / "image"
+    with image.open("ab") as file:
+        file.truncate(1 << 20)
+    made = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
+    target.touch()
+    subprocess.run(["mount", "--bind", made.stdout.strip(), target], check=True)
+
+
+def _free_device(data: Path) -> None:
+    command = ["losetup", "--associated", data / "image", "--noheadings", "--output", "NAME"]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    for device in found.stdout.split():
+        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 def _unmount(target: Path) -> None:

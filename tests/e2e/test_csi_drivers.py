@@ -440,6 +440,24 @@ def test_a_pod_that_never_got_its_volume_goes_at_once(
     driver.fail()
 
 
+def test_a_block_volume_is_a_device_of_its_container(
+    cluster: LocalCluster, driver: Driver, namespace: str
+) -> None:
+    cluster.apply(login(namespace), claim(namespace, "disk", volumeMode="Block"))
+    script = "test -b /dev/disk && echo raw | dd of=/dev/disk && head -c 3 /dev/disk | grep raw"
+    wanted = pod(namespace, "user", script, uses("disk"))
+    (container,) = wanted["spec"]["containers"]
+    del container["volumeMounts"]
+    container["volumeDevices"] = [{"name": "data", "devicePath": "/dev/disk"}]
+    cluster.apply(wanted)
+    ended(cluster, namespace, "user")
+    handle = volume_of(cluster, namespace, "disk").spec.csi.volume_handle
+    assert (driver.data / "volumes" / handle / "image").read_bytes()[:3] == b"raw"
+    (call,) = driver.calls("NodePublishVolume", volumeId=handle)
+    assert call["volumeCapability"]["block"] == {}
+    until(lambda: driver.calls("NodeUnstageVolume", volumeId=handle), 30, "the disk to be given back")
+
+
 def test_volumes_are_made_at_once_and_copied(cluster: LocalCluster, driver: Driver, namespace: str) -> None:
     now = f"{CLASS}-now"
     cluster.apply(claim(namespace, "source", storage_class=now))

@@ -88,7 +88,10 @@ def test_capacity_is_the_machines_unless_settled() -> None:
     capacity = made["status"]["capacity"]
     assert (capacity["cpu"], capacity["memory"], capacity["pods"]) == ("4", "4194304Ki", "110")
     assert capacity["example.com/gpu"] == "2"
-    assert made["metadata"]["annotations"] == {"pybernetes.io/agent-endpoint": "127.0.0.1:99"}
+    assert made["metadata"]["annotations"] == {
+        "pybernetes.io/agent-endpoint": "127.0.0.1:99",
+        "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+    }
     assert made["status"]["nodeInfo"]["containerRuntimeVersion"] == "docker://20.10"
     ready = made["status"]["conditions"][-1]
     assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "True", "KubeletReady")
