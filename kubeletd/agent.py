@@ -28,7 +28,7 @@ from kubeletd.enginewatch import EngineWatch
 from kubeletd.feed import Feed
 from kubeletd.interfaces import CannotStart, Pod, PodFacts, PodOnNode, ProbeResult, Server, ServerOptions
 from kubeletd.localvolumes import LocalVolumes
-from kubeletd.node import NodeKeeper, boot_id, disk_size
+from kubeletd.node import NodeKeeper, boot_id, disk_size, hugepages
 from kubeletd.nodepods import NodePods
 from kubeletd.nodestatus import NodeFindings, NodeSettings
 from kubeletd.parts import Parts
@@ -204,6 +204,7 @@ class NodeAgent:
             trouble=trouble,
             disk=disk_size(str(self.parts.root)) if self.parts.root else 0,
             boot_id=boot_id(),
+            hugepages=hugepages() if self.parts.root else {},
             images=self.engine.images,
             local_volumes=self.local_volumes.advertised,
             pressures=self.upkeep.conditions,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from apimachinery import resources
@@ -33,6 +35,16 @@ def boot_id() -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def hugepages(root: Path = Path("/sys/kernel/mm/hugepages")) -> dict[int, int]:
+    """How many huge pages the machine has, by their size in KiB."""
+    found = {}
+    for entry in root.glob("hugepages-*kB"):
+        with contextlib.suppress(OSError, ValueError):
+            count = int((entry / "nr_hugepages").read_text())
+            found[int(entry.name.removeprefix("hugepages-").removesuffix("kB"))] = count
+    return found
 
 
 def disk_size(path: str) -> int:

@@ -88,6 +88,7 @@ class Options(ComponentConfig):
     allowed_unsafe_sysctls: tuple[str, ...] = Field(
         (), description="sysctls that pods of this node may set beside the safe ones; kernel.msg* for many"
     )
+    pod_max_pids: int = Field(0, ge=0, description="how many processes a pod may have; 0: no limit")
     max_parallel_image_pulls: int = Field(
         3, ge=1, description="how many images are pulled at once; 1: one after the other"
     )

@@ -241,7 +241,9 @@ class PodWorker:
                 for reason, message in podfiles.write(parts.root, self.pod, ip, parts.dns):
                     self._record("", "Warning", reason, message)
             handler = await runtimeclasses.handler(parts.sources, self.pod)
-            spec = translate.sandbox_spec(self.pod, instruction.attempt, ip, parts.dns.domain, handler)
+            spec = translate.sandbox_spec(
+                self.pod, instruction.attempt, ip, parts.dns.domain, handler, parts.pod_max_pids
+            )
             sandbox_id = await parts.runtime.create_sandbox(spec)
         except (RuntimeFailure, AddressesExhausted, PodConfigError, StatusError, OSError) as error:
             return ev.SandboxFailed(f"Failed to create pod sandbox: {error}")

@@ -150,6 +150,7 @@ async def _docker_node(
             flush=agent.writer.flush,
             facts=agent.facts,
             clock=agent.clock,
+            pod_max_pids=options.pod_max_pids,
             csi=csi,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apimachinery import quantity
-from kubeletd import qos
+from kubeletd import admission, qos
 from kubeletd.accounts import Accounts, process_user
 from kubeletd.environment import expand
 from kubeletd.interfaces import Container, Pod, PodConfigError
@@ -83,8 +83,10 @@ def hosts_file(pod: Pod, pod_ip: str, domain: str, host_file: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str, handler: str = "") -> SandboxSpec:
-    """Raises PodConfigError."""
+def sandbox_spec(
+    pod: Pod, attempt: int, ip: str, domain: str, handler: str = "", pids_limit: int = 0
+) -> SandboxSpec:
+    """`pids_limit` is of the pod's processes together, 0 for none. Raises PodConfigError."""
     spec, meta = pod["spec"], pod["metadata"]
     security = spec.get("securityContext") or {}
     ports = [
@@ -105,7 +107,7 @@ def sandbox_spec(pod: Pod, attempt: int, ip: str, domain: str, handler: str = ""
         share_pid=bool(spec.get("shareProcessNamespace")),
         sysctls={entry["name"]: str(entry["value"]) for entry in security.get("sysctls") or ()},
         ports=tuple(ports),
-        pod_resources=pod_resources(pod),
+        pod_resources=pod_resources(pod, pids_limit),
         host_users=spec.get("hostUsers") is not False,
         handler=handler,
     )
@@ -139,6 +141,7 @@ def container_spec(
     memory_capacity: int,
     handler: str = "",
     accounts: Accounts | None = None,
+    pids_limit: int = 0,
     target_container_id: str = "",
 ) -> ContainerSpec:
     """Raises PodConfigError. `image_user` is the image's own user, which runAsNonRoot looks at.
@@ -160,7 +163,7 @@ def container_spec(
         working_dir=container.get("workingDir") or "",
         mounts=tuple(mounts),
         resources=resources(pod, container, memory_capacity),
-        pod_limited=pod_resources(pod) is not None,
+        pod_limited=pod_resources(pod, pids_limit) is not None,
         security=_security(pod, container, image_user, accounts),
         handler=handler,
         stdin=bool(container.get("stdin")),
@@ -191,16 +194,34 @@ def resources(pod: Pod, container: Container, memory_capacity: int) -> Resources
     )
 
 
-def pod_resources(pod: Pod) -> Resources | None:
-    """The limits of all containers of a pod together, None where it sets none of its own."""
-    given = pod["spec"].get("resources")
-    if not given:
+def pod_resources(pod: Pod, pids_limit: int = 0) -> Resources | None:
+    """What all containers of a pod have together, its overhead too. None where nothing limits them together."""
+    given, pages = pod["spec"].get("resources"), _hugepages(pod)
+    if not given and not pids_limit and not pages:
         return None
-    limits, requests = given.get("limits") or {}, given.get("requests") or {}
+    limits, overhead = (given or {}).get("limits") or {}, pod["spec"].get("overhead") or {}
+
+    def limit(name: str) -> int:
+        return (
+            quantity.to_milli(limits[name]) + quantity.to_milli(overhead.get(name, "0"))
+            if name in limits
+            else 0
+        )
+
     return Resources(
-        cpu_request_milli=quantity.to_milli(requests.get("cpu", "0")),
-        cpu_limit_milli=quantity.to_milli(limits.get("cpu", "0")),
-        memory_limit=quantity.to_int(limits.get("memory", "0")),
+        cpu_request_milli=admission.requests(pod).get("cpu", 0),
+        cpu_limit_milli=limit("cpu"),
+        memory_limit=-(-limit("memory") // 1000),
+        pids_limit=pids_limit,
+        hugepages=pages,
+    )
+
+
+def _hugepages(pod: Pod) -> tuple[tuple[int, int], ...]:
+    prefix = "hugepages-"
+    wanted = ((name, milli) for name, milli in admission.requests(pod).items() if name.startswith(prefix))
+    return tuple(
+        sorted((quantity.to_int(name.removeprefix(prefix)), milli // 1000) for name, milli in wanted)
     )
 
 

@@ -14,6 +14,7 @@ from kubeletd.runtime.interface import Resources
 
 ROOT = Path("/sys/fs/cgroup")
 PARENT = "pybernetes"
+_CONTROLLERS = ("cpu", "memory", "pids", "hugetlb")
 MIN_SHARES, PERIOD, MIN_QUOTA = 2, 100_000, 1000
 
 
@@ -48,26 +49,49 @@ def settings(resources: Resources, unified: bool) -> list[tuple[str, str, str]]:
             ("cpu", "cpu.weight", str(weight(milli))),
             ("cpu", "cpu.max", f"{limit if limit > 0 else 'max'} {PERIOD}"),
         ]
-        memory = ("memory", "memory.max")
+        memory, pages = "memory.max", "max"
     else:
         found = [
             ("cpu", "cpu.shares", str(shares(milli))),
             ("cpu", "cpu.cfs_period_us", str(PERIOD)),
             ("cpu", "cpu.cfs_quota_us", str(limit)),
         ]
-        memory = ("memory", "memory.limit_in_bytes")
-    return [*found, (*memory, str(resources.memory_limit))] if resources.memory_limit else found
+        memory, pages = "memory.limit_in_bytes", "limit_in_bytes"
+    if resources.memory_limit:
+        found.append(("memory", memory, str(resources.memory_limit)))
+    if resources.pids_limit:
+        found.append(("pids", "pids.max", str(resources.pids_limit)))
+    for size, amount in resources.hugepages:
+        found.append(("hugetlb", f"hugetlb.{_page(size)}.{pages}", str(amount)))
+    return found
+
+
+def _page(size: int) -> str:
+    """As the kernel names a size: 2MB, 1GB."""
+    for unit, name in ((1 << 30, "GB"), (1 << 20, "MB")):
+        if size >= unit:
+            return f"{size // unit}{name}"
+    return f"{size >> 10}KB"
 
 
 def make(uid: str, resources: Resources, root: Path = ROOT) -> None:
-    """Makes the pod's group, or changes its limits. Raises OSError."""
+    """Makes the pod's group, or changes its limits. What the kernel has no controller for is not limited.
+
+    Raises OSError.
+    """
     unified = _unified(root)
+    wanted = settings(resources, unified)
     if unified:
+        known = (root / "cgroup.controllers").read_text().split()
+        wanted = [entry for entry in wanted if entry[0] in known]
         parent = root / PARENT
         parent.mkdir(exist_ok=True)
+        switched_on = " ".join(f"+{controller}" for controller in _CONTROLLERS if controller in known)
         for directory in (root, parent):
-            (directory / "cgroup.subtree_control").write_text("+cpu +memory")
-    for controller, file, content in settings(resources, unified):
+            (directory / "cgroup.subtree_control").write_text(switched_on)
+    else:
+        wanted = [entry for entry in wanted if (root / entry[0]).is_dir()]
+    for controller, file, content in wanted:
         group = root / ("" if unified else controller) / PARENT / f"pod{uid}"
         group.mkdir(parents=True, exist_ok=True)
         (group / file).write_text(content)

@@ -52,6 +52,7 @@ class Resources:
     memory_limit: int = 0
     memory_request: int = 0
     pids_limit: int = 0
+    hugepages: tuple[tuple[int, int], ...] = ()  # (bytes of a page, bytes of all)
     oom_score_adj: int = 0
     devices: tuple[Device, ...] = ()
 

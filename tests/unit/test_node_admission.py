@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubeletd import admission, nodestatus
 from kubeletd.network import Addresses, AddressesExhausted
+from kubeletd.node import hugepages
 from kubeletd.runtime import pause
 from kubeletd.runtime.interface import EngineInfo
 
@@ -142,6 +144,21 @@ def test_the_pause_image_is_small_and_always_the_same(architecture: str) -> None
     name, archive = pause.image(architecture)
     assert (name, archive) == pause.image(architecture)
     assert name.startswith("pybernetes/pause:")
+
+
+def test_huge_pages_are_memory_that_is_not_for_other_things(tmp_path: Path) -> None:
+    for size, count in ((2048, 8), (1048576, 0)):
+        (tmp_path / f"hugepages-{size}kB").mkdir()
+        (tmp_path / f"hugepages-{size}kB" / "nr_hugepages").write_text(f"{count}\n")
+    pages = hugepages(tmp_path)
+    assert pages == {2048: 8, 1048576: 0}
+    status = nodestatus.node_status(
+        nodestatus.NodeSettings("n"), nodestatus.NodeFindings(ENGINE, hugepages=pages), {}, 0.0
+    )
+    assert status["capacity"]["hugepages-2Mi"] == status["allocatable"]["hugepages-2Mi"] == "16Mi"
+    assert status["capacity"]["hugepages-1Gi"] == "0"
+    assert status["capacity"]["memory"] == f"{4 << 20}Ki"
+    assert status["allocatable"]["memory"] == f"{(4 << 20) - (16 << 10)}Ki"
 
 
 def test_extended_resources_of_others_are_made_allocatable_and_taken_back() -> None:

@@ -44,8 +44,18 @@ def test_a_container_without_a_limit_has_the_pods() -> None:
     manifest = pod({}, BOTH, {"limits": {"cpu": "200m"}})
     given = translate.resources(manifest, manifest["spec"]["containers"][0], 1 << 33)
     assert (given.cpu_limit_milli, given.memory_limit) == (200, 100 * 1024**2)
-    assert translate.pod_resources(manifest) == Resources(0, 1000, 100 * 1024**2)
+    assert translate.pod_resources(manifest) == Resources(1000, 1000, 100 * 1024**2)
     assert translate.pod_resources({"spec": {"containers": []}}) is None
+
+
+def test_what_else_is_the_pods_together() -> None:
+    pages = {"limits": {"hugepages-2Mi": "4Mi", "cpu": "1"}}
+    manifest = pod({}, {}, pages, pages)
+    assert translate.pod_resources(manifest) == Resources(2000, hugepages=((2 << 20, 8 << 20),))
+    assert translate.pod_resources(pod({}, {}, {}), 50) == Resources(pids_limit=50)
+    # Its runtime's overhead is not its containers' to use.
+    manifest = {"spec": {**pod(BOTH, BOTH, {})["spec"], "overhead": {"cpu": "250m", "memory": "1Mi"}}}
+    assert translate.pod_resources(manifest) == Resources(1250, 1250, 101 * 1024**2)
 
 
 def test_what_the_pod_asks_for_beyond_its_containers_is_shared_by_them() -> None:
@@ -74,6 +84,23 @@ def test_the_pods_group_in_cgroup_v1(tmp_path: Path) -> None:
     for _ in range(2):
         podcgroups.remove("u", tmp_path)
         assert not list(tmp_path.glob("*/pybernetes/podu"))
+
+
+def test_processes_and_huge_pages_of_a_pod(tmp_path: Path) -> None:
+    wanted = Resources(pids_limit=50, hugepages=((2 << 20, 8 << 20), (1 << 30, 0)))
+    for tree in ("cpu", "memory", "pids"):
+        (tmp_path / "v1" / tree).mkdir(parents=True)
+    podcgroups.make("u", wanted, tmp_path / "v1")
+    assert (tmp_path / "v1/pids/pybernetes/podu/pids.max").read_text() == "50"
+    assert not (tmp_path / "v1/hugetlb").exists(), "the kernel has no such controller"
+    (tmp_path / "v2").mkdir()
+    (tmp_path / "v2/cgroup.controllers").write_text("cpu memory hugetlb pids io")
+    podcgroups.make("u", wanted, tmp_path / "v2")
+    group = tmp_path / "v2/pybernetes/podu"
+    assert (group / "hugetlb.2MB.max").read_text() == str(8 << 20)
+    assert (group / "hugetlb.1GB.max").read_text() == "0"
+    assert (group / "pids.max").read_text() == "50"
+    assert (tmp_path / "v2/cgroup.subtree_control").read_text() == "+cpu +memory +pids +hugetlb"
 
 
 def test_the_pods_group_in_cgroup_v2(tmp_path: Path) -> None:
