@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from .views import Endpoint, EndpointSlice, Node, Service, ServicePort
 
 MASQUERADE_MARK = 0x4000
+_ZONE = "topology.kubernetes.io/zone"
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 
 Target = tuple[str, int]  # address, port
@@ -30,11 +31,13 @@ class Ruleset:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One endpoint of a service port and the node it is on."""
+    """One endpoint of a service port, the node it is on, and the nodes and zones whose clients it is meant for."""
 
     address: str
     port: int
     node: str
+    for_nodes: frozenset[str] = frozenset()
+    for_zones: frozenset[str] = frozenset()
 
 
 def backends(service: Service, port: ServicePort, slices: Iterable[EndpointSlice]) -> list[Backend]:
@@ -70,7 +73,10 @@ def _sort(
     else:
         return
     for address in endpoint.addresses[:1]:
-        into[(address, port)] = Backend(address, port, endpoint.node_name or "")
+        hints = endpoint.hints
+        nodes = frozenset(hint.name for hint in (hints.for_nodes or ())) if hints else frozenset()
+        zones = frozenset(hint.name for hint in (hints.for_zones or ())) if hints else frozenset()
+        into[(address, port)] = Backend(address, port, endpoint.node_name or "", nodes, zones)
 
 
 def _chain(kind: str, service: Service, port: ServicePort, suffix: str = "") -> str:
@@ -165,7 +171,7 @@ def _service_port(
 
     cluster = _chain("service", service, port)
     _balance(rules, cluster, service, port, protocol, targets)
-    inside = cluster
+    inside = _near_by_source(rules, service, port, protocol, targets, nodes, cluster)
     if spec.internal_traffic_policy == "Local":
         inside = _chain("internal", service, port)
         rules.chains[inside] = tuple(
@@ -184,6 +190,39 @@ def _service_port(
         rules.elements[("service_ips", f"{address} . {protocol} . {port.port}")] = f"goto {external}"
     if port.node_port:
         rules.elements[("node_ports", f"{protocol} . {port.node_port}")] = f"goto {external}"
+
+
+def preferred(targets: Sequence[Backend], node: Node) -> Sequence[Backend]:
+    """Those meant for clients on `node`, else those for its zone; all where hints are missing or name neither."""
+    here = [t for t in targets if node.metadata.name in t.for_nodes]
+    if here and all(t.for_nodes for t in targets):
+        return here
+    here = [t for t in targets if node.metadata.labels.get(_ZONE) in t.for_zones]
+    return here if here and all(t.for_zones for t in targets) else targets
+
+
+def _near_by_source(
+    rules: Ruleset,
+    service: Service,
+    port: ServicePort,
+    protocol: str,
+    targets: Sequence[Backend],
+    nodes: Sequence[Node],
+    everywhere: str,
+) -> str:
+    """The chain that sends the clients of each node to the endpoints meant for them."""
+    ways = []
+    for node in nodes:
+        chosen = preferred(targets, node)
+        if node.spec.pod_cidr and len(chosen) < len(targets):
+            chain = _chain("near", service, port, f"|{node.metadata.name}")
+            _balance(rules, chain, service, port, protocol, chosen)
+            ways.append(f"ip saddr {node.spec.pod_cidr} goto {chain}")
+    if not ways:
+        return everywhere
+    near = _chain("near", service, port)
+    rules.chains[near] = (*ways, f"goto {everywhere}")
+    return near
 
 
 def _on_node(

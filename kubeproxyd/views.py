@@ -76,11 +76,21 @@ class Conditions(View):
     terminating: bool | None = None
 
 
+class Hint(View):
+    name: str
+
+
+class Hints(View):
+    for_zones: tuple[Hint, ...] | None = None
+    for_nodes: tuple[Hint, ...] | None = None
+
+
 class Endpoint(View):
     addresses: tuple[str, ...] = ()
     conditions: Conditions = Conditions()
     hostname: str | None = None
     node_name: str | None = None
+    hints: Hints | None = None
 
     @property
     def ready(self) -> bool:

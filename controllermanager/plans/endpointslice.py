@@ -139,9 +139,23 @@ def _endpoint(service: Object, backend: Backend, zones: Mapping[str, str]) -> Ob
     endpoint["targetRef"] = target_reference(pod)
     if pod.node:
         endpoint["nodeName"] = pod.node
-    if zones.get(pod.node):
-        endpoint["zone"] = zones[pod.node]
+    zone = zones.get(pod.node, "")
+    if zone:
+        endpoint["zone"] = zone
+    hints = _hints(service["spec"].get("trafficDistribution"), pod.node, zone)
+    if hints and endpoint["conditions"]["ready"]:
+        endpoint["hints"] = hints
     return endpoint
+
+
+def _hints(preference: str | None, node: str, zone: str) -> Object:
+    """Whose clients an endpoint is best for, where the service prefers near ones (KEP-4444, KEP-3015)."""
+    hints: Object = {}
+    if node and preference == "PreferSameNode":
+        hints["forNodes"] = [{"name": node}]
+    if zone and preference in ("PreferSameNode", "PreferSameZone", "PreferClose"):
+        hints["forZones"] = [{"name": zone}]
+    return hints
 
 
 def _labels(service: Object) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from clustermodel import ClusterModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,6 +122,25 @@ def test_conditions_zone_node_and_target() -> None:
         "team": "a",
         "endpoints.kubernetes.io/managed-by": "endpoint-controller",
     }
+
+
+@pytest.mark.parametrize(
+    ("preference", "hints"),
+    [
+        (None, None),
+        ("PreferClose", {"forZones": [{"name": "zone-a"}]}),
+        ("PreferSameZone", {"forZones": [{"name": "zone-a"}]}),
+        ("PreferSameNode", {"forNodes": [{"name": "n1"}], "forZones": [{"name": "zone-a"}]}),
+    ],
+)
+def test_ready_endpoints_say_whose_clients_they_are_for(preference: str | None, hints: Any) -> None:
+    cluster = Cluster(service(**({"trafficDistribution": preference} if preference else {})))
+    cluster.add(PODS, pod("ready", "10.1.0.1"))
+    cluster.add(PODS, pod("starting", "10.1.0.2", ready=False))
+    cluster.sync()
+    (only,) = cluster.slices()
+    shown = {e["targetRef"]["name"]: e.get("hints") for e in only["endpoints"]}
+    assert shown == {"ready": hints, "starting": None}
 
 
 def test_publish_not_ready_addresses_makes_all_of_them_ready() -> None:

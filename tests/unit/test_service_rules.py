@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubeproxyd import ruleset, views
-from kubeproxyd.plan import Ruleset, plan
+from kubeproxyd.plan import Backend, Ruleset, plan, preferred
 
 NODE = views.node(
     {
@@ -49,6 +49,11 @@ def pieces(*endpoints: dict[str, Any], name: str = "web") -> views.EndpointSlice
 
 def endpoint(address: str, node: str = "n1", **conditions: bool) -> dict[str, Any]:
     return {"addresses": [address], "nodeName": node, "conditions": conditions}
+
+
+def hinted(address: str, node: str, *, zone: str = "", nodes: bool = True) -> dict[str, Any]:
+    hints = {"forNodes": [{"name": node}] if nodes else None, "forZones": [{"name": zone}] if zone else None}
+    return {**endpoint(address, node, ready=True), "hints": hints}
 
 
 def rules_of(svc: views.Service, *slices: views.EndpointSlice) -> Ruleset:
@@ -202,3 +207,42 @@ def test_differences_lead_where_the_whole_script_leads(
         assert kernel.elements == wanted.elements
         assert set(kernel.sets) == set(wanted.sets)
     assert ruleset.difference("t", current, current) == ""
+
+
+def near(rules: Ruleset) -> dict[str, tuple[str, ...]]:
+    """The endpoints for the clients of each pod CIDR, and for all others ("")."""
+    found: dict[str, tuple[str, ...]] = {}
+    for rule in chain_for(rules, ("service_ips", "10.96.0.5 . tcp . 80")):
+        source, _, chain = rule.rpartition("goto ")
+        found[source.removeprefix("ip saddr ").strip()] = rules.chains[chain]
+    return found
+
+
+def test_clients_go_to_the_endpoints_meant_for_their_node() -> None:
+    rules = rules_of(service(), pieces(hinted("10.244.1.2", "n1"), hinted("10.244.2.2", "n2")))
+    found = near(rules)
+    assert found["10.244.1.0/24"] == ("meta l4proto tcp dnat ip to 10.244.1.2:8080",)
+    assert found["10.244.2.0/24"] == ("meta l4proto tcp dnat ip to 10.244.2.2:8080",)
+    assert "numgen" in found[""][0]
+
+
+def test_a_node_without_endpoints_has_those_of_its_zone() -> None:
+    zones = {"n1": "a", "n2": "b", "n3": "b"}
+    nodes = [
+        views.node({"metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}}})
+        for name, zone in zones.items()
+    ]
+    first, second = pieces(hinted("10.0.0.1", "n1", zone="a"), hinted("10.0.0.2", "n2", zone="b")).endpoints
+    targets = [
+        Backend(e.addresses[0], 80, e.node_name or "", frozenset({e.node_name or ""}), frozenset({zone}))
+        for e, zone in ((first, "a"), (second, "b"))
+    ]
+    assert [[t.address for t in preferred(targets, node)] for node in nodes] == [
+        ["10.0.0.1"], ["10.0.0.2"], ["10.0.0.2"]
+    ]  # fmt: skip
+
+
+def test_hints_that_are_not_on_every_endpoint_are_none() -> None:
+    plain = endpoint("10.244.2.2", "n2", ready=True)
+    rules = rules_of(service(), pieces(hinted("10.244.1.2", "n1"), plain))
+    assert "numgen" in chain_for(rules, ("service_ips", "10.96.0.5 . tcp . 80"))[0]
