@@ -203,7 +203,9 @@ def made(pods: Pods, host: Path) -> Iterator[None]:
         container = shell(FOREVER, volumeMounts=[at("v", "/v")])
         pods.create(name, container, volumes=named(v=claimed("one-pod")), nodeName=node)
 
-    pods.create("outlives-agent", shell(FOREVER, volumeMounts=[at("e", "/m", subPath="a")]), volumes=empty)
+    pods.config_map("followed", key="before")
+    container = shell(FOREVER, volumeMounts=[at("e", "/m", subPath="a"), at("c", "/c")])
+    pods.create("outlives-agent", container, volumes=[*empty, *named(c={"configMap": {"name": "followed"}})])
     yield
     for name in ("always", "mismatch", "one-pod", "raw", "nfs"):
         pods.core.delete_persistent_volume(f"{pods.namespace}-{name}")
@@ -345,10 +347,17 @@ def test_what_cannot_be_mounted_says_why(pods: Pods) -> None:
     pods.ready(loser)
 
 
-def test_nothing_stays_mounted_of_a_pod_that_goes_while_its_agent_is_away(pods: Pods) -> None:
+def test_volumes_outlive_their_agent_and_not_their_pod(pods: Pods) -> None:
     pod = pods.ready("outlives-agent")
     root = pods.cluster.home / "nodes" / pod["spec"]["nodeName"] / "root" / "pods" / pod["metadata"]["uid"]
     assert len(mounts.below(root)) == 2, "its token and its subPath"
-    pods.cluster.kill(f"kubeletd-{pod['spec']['nodeName']}")
+    agent = f"kubeletd-{pod['spec']['nodeName']}"
+    pods.exec("outlives-agent", "echo kept > /m/file")
+    pods.cluster.kill(agent)
+    pods.core.patch_namespaced_config_map("followed", pods.namespace, {"data": {"key": "after"}})
+    shown = root / "volumes" / "kubernetes.io~configmap" / "c" / "key"
+    until(lambda: shown.read_text() == "after", 90, "the new agent shows the change")
+    assert (root / "volumes" / "kubernetes.io~empty-dir" / "e" / "a" / "file").read_text() == "kept\n"
+    pods.cluster.kill(agent)
     pods.delete("outlives-agent")
     until(lambda: not mounts.below(root) and not root.exists(), 90, "nothing is left of the pod")
