@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,26 @@ class DockerLogs:
 
     async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         entry = await self._inspect(container_id)
-        reader = await self._reader(file_of(entry), options)
-        if reader is None:
-            pieces = self._from_engine(container_id, options, tty=bool(entry["Config"].get("Tty")))
-        elif options.follow and entry["State"].get("Running"):
-            pieces = self._followed(container_id, reader)
-        else:
-            pieces = _read(reader)
-        async with aclosing(pieces):
-            async for piece in pieces:
-                yield piece
+        with ExitStack() as opened:
+            reader = await self._reader(file_of(entry), options)
+            if reader is not None:
+                opened.callback(reader.close)
+            watch = None
+            if reader is not None and options.follow and entry["State"].get("Running"):
+                try:
+                    watch = opened.enter_context(DirectoryWatch(Path(reader.path).parent, contents=True))
+                except OSError as error:  # the kernel gives a user a hundred or so
+                    log.debug("the log of %s cannot be watched: %s", container_id, error)
+                    reader = None
+            if reader is None:
+                pieces = self._from_engine(container_id, options, tty=bool(entry["Config"].get("Tty")))
+            elif watch is not None:
+                pieces = self._followed(container_id, reader, watch)
+            else:
+                pieces = _read(reader)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
 
     async def _reader(self, path: str, options: LogOptions) -> LogReader | None:
         """None where the engine has to be asked: it is on another machine, or its files are not for us."""
@@ -57,36 +67,33 @@ class DockerLogs:
             log.debug("%s is not read here: %s", path, error)
             return None
 
-    async def _followed(self, container_id: str, reader: LogReader) -> AsyncGenerator[bytes, None]:
+    async def _followed(
+        self, container_id: str, reader: LogReader, watch: DirectoryWatch
+    ) -> AsyncGenerator[bytes, None]:
         """The log until the container has ended. The engine says so after the last line has been written."""
-        tasks: list[asyncio.Task[Any]] = []
         try:
             over, writer = await self._engine.endpoint.open("POST", f"/containers/{container_id}/wait")
-            try:
-                with DirectoryWatch(Path(reader.path).parent, contents=True) as watch:
-                    ended = asyncio.create_task(over.read())
-                    tasks.append(ended)
-                    while True:
-                        last = ended.done()
-                        while (pieces := await asyncio.to_thread(reader.read)) is not None:
-                            for piece in pieces:
-                                yield piece
-                        if last:
-                            return
-                        tasks[1:] = [asyncio.create_task(watch.stirred())]
-                        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                        tasks[1].cancel()
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                writer.close()
         except EngineError as error:
             raise failure(error, container_id) from error
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(over.read())]
+        try:
+            while True:
+                last = tasks[0].done()
+                while (pieces := await asyncio.to_thread(reader.read)) is not None:
+                    for piece in pieces:
+                        yield piece
+                if last:
+                    return
+                tasks[1:] = [asyncio.create_task(watch.stirred())]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                tasks[1].cancel()
         except OSError as error:
             raise EngineUnavailable(f"the log of container {container_id} breaks off: {error}") from error
         finally:
-            reader.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            writer.close()
 
     async def _from_engine(
         self, container_id: str, options: LogOptions, *, tty: bool
@@ -115,9 +122,6 @@ class DockerLogs:
 
 
 async def _read(reader: LogReader) -> AsyncGenerator[bytes, None]:
-    try:
-        while (pieces := await asyncio.to_thread(reader.read)) is not None:
-            for piece in pieces:
-                yield piece
-    finally:
-        reader.close()
+    while (pieces := await asyncio.to_thread(reader.read)) is not None:
+        for piece in pieces:
+            yield piece

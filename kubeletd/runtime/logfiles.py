@@ -17,7 +17,7 @@ _BLOCK = (
 )  # bytes read and decoded at once: less than what malloc would map, and zero, each time anew
 _AT_ONCE = 8  # blocks in one go: going to a thread and back costs as much as decoding one
 _TAIL_BLOCK = 64 * 1024
-_ATTEMPTS = 20  # to see the files between two renamings
+_ATTEMPTS = 100  # to see the files between two renamings
 
 
 @dataclass(slots=True)
@@ -41,15 +41,15 @@ def _inode(path: str) -> int:
         return 0
 
 
-def _names(path: str) -> list[str]:
-    """The files there are, the newest first."""
+def _seen(path: str) -> list[tuple[str, int]]:
+    """The files there are, the newest first, and their inodes. Two alike, and nothing was renamed between."""
     directory, base = os.path.split(path)
     numbers = sorted(
         int(name[len(base) + 1 :])
         for name in os.listdir(directory)
         if name.startswith(base + ".") and name[len(base) + 1 :].isdigit()
     )
-    return [path, *(f"{path}.{number}" for number in numbers)]
+    return [(name, _inode(name)) for name in (path, *(f"{path}.{number}" for number in numbers))]
 
 
 def _open_all(path: str) -> list[_File]:
@@ -59,10 +59,11 @@ def _open_all(path: str) -> list[_File]:
         left -= 1
         files: list[_File] = []
         try:
-            names = _names(path)
-            for name in names:
+            seen = _seen(path)
+            for name, _ in seen:
                 files.append(_open(name))
-            if not left or [file.inode for file in files] == [_inode(name) for name in names]:
+            opened = [(name, file.inode) for (name, _), file in zip(seen, files, strict=True)]
+            if not left or opened == seen == _seen(path):
                 return files[::-1]
         except OSError as error:
             _close(files)
@@ -199,15 +200,15 @@ class LogReader:
     def _open_after(self, inode: int) -> _File | None:
         """The file that came after one, or the oldest where that one is deleted. None in the midst of renamings."""
         for _ in range(_ATTEMPTS):
-            names = _names(self.path)
-            place = next((i for i, name in enumerate(names) if _inode(name) == inode), len(names))
+            seen = _seen(self.path)
+            place = next((i for i, (_, found) in enumerate(seen) if found == inode), len(seen))
             if not place:
                 return None
             try:
-                found = _open(names[place - 1])
+                following = _open(seen[place - 1][0])
             except FileNotFoundError:
                 continue
-            if place == len(names) or _inode(names[place]) == inode:
-                return found
-            os.close(found.descriptor)
+            if seen == _seen(self.path):
+                return following
+            os.close(following.descriptor)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubeletd.inotify import DirectoryWatch
 from kubeletd.runtime.dockerengine import Engine
 from kubeletd.runtime.dockerlogs import DockerLogs
 from kubeletd.runtime.dockerstream import Demultiplexer
@@ -174,3 +176,15 @@ async def test_the_log_of_a_container_that_has_ended_ends(log: Path) -> None:
     logs = Logs(log, running=False)
     assert await whole(logs, LogOptions(follow=True)) == b"one\n"
     assert logs.endpoint.asked == []
+
+
+async def test_a_log_that_cannot_be_watched_is_followed_by_the_engine(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(watch: DirectoryWatch) -> DirectoryWatch:
+        raise OSError(errno.EMFILE, "too many of them")
+
+    monkeypatch.setattr(DirectoryWatch, "__enter__", none_left)
+    logs = Logs(log)
+    assert await whole(logs, LogOptions(follow=True)) == b"of the engine\n"
+    assert logs.endpoint.asked == ["logs"]

@@ -259,3 +259,55 @@ def test_a_closed_reader_has_nothing_more(tmp_path: Path) -> None:
     assert reader.read() is None
     with pytest.raises(FileNotFoundError):
         LogReader(str(tmp_path / "none"), LogOptions())
+
+
+def test_files_renamed_while_they_are_looked_at_are_not_mistaken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the directory meets the next step of a rotation."""
+    path = write(str(tmp_path), [entry("a\n")], [entry("b\n")], [entry("c\n")], [entry("d\n")])
+    listdir = os.listdir
+    steps = [
+        lambda: os.replace(f"{path}.3", f"{path}.4"),
+        lambda: os.replace(f"{path}.2", f"{path}.3"),
+        lambda: os.replace(f"{path}.1", f"{path}.2"),
+        lambda: os.replace(path, f"{path}.1"),
+        lambda: Path(path).write_bytes(entry("e\n")),
+    ]
+
+    def listed(directory: str) -> list[str]:
+        found = listdir(directory)
+        if steps:
+            steps.pop(0)()
+        return found
+
+    monkeypatch.setattr(os, "listdir", listed)
+    assert read(path, LogOptions()) == b"a\nb\nc\nd\ne\n"
+
+
+@pytest.mark.parametrize("behind", [1, 2, 3])
+def test_a_follower_in_the_midst_of_renamings_takes_the_right_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: int
+) -> None:
+    path = write(str(tmp_path), [entry("start\n")])
+    with closing(LogReader(path, LogOptions(follow=True))) as reader:
+        assert text(reader) == b"start\n"
+        for number in range(behind):
+            rotate(path, 9)
+            Path(path).write_bytes(entry(f"{number}\n"))
+        # The next rotation happens while the follower looks for what comes after its file, a step a look.
+        steps = [(f"{path}.{number}", f"{path}.{number + 1}") for number in range(behind, 0, -1)]
+        steps.append((path, f"{path}.1"))
+        stat = os.stat
+
+        def looked(name: str) -> os.stat_result:
+            if steps:
+                os.replace(*steps.pop(0))
+            return stat(name)
+
+        monkeypatch.setattr(os, "stat", looked)
+        found = text(reader)
+        monkeypatch.undo()
+        Path(path).write_bytes(entry("end\n"))
+        found += text(reader)
+    assert found.decode().split() == [*map(str, range(behind)), "end"]
