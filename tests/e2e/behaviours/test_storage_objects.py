@@ -97,7 +97,9 @@ class Resource:
 
 
 def test_csinode_lifecycle(cluster: LocalCluster) -> None:
-    Resource(cluster, f"{STORAGE}/csinodes").live({"spec": {"drivers": None}}, "csinode-1", "csinode-2")
+    Resource(cluster, f"{STORAGE}/csinodes").live(
+        {"spec": {"drivers": None}}, "life-csinode-1", "life-csinode-2"
+    )
 
 
 def test_storageclass_lifecycle(cluster: LocalCluster) -> None:
@@ -105,12 +107,14 @@ def test_storageclass_lifecycle(cluster: LocalCluster) -> None:
         "provisioner": "e2e-fake-provisioner", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
         "mountOptions": None, "parameters": {"provider": "e2e-fake"},
     }  # fmt: skip
-    Resource(cluster, f"{STORAGE}/storageclasses").live(body, "sc-1", "sc-2")
+    Resource(cluster, f"{STORAGE}/storageclasses").live(body, "life-class-1", "life-class-2")
 
 
 def test_volumeattributesclass_lifecycle(cluster: LocalCluster) -> None:
     body = {"driverName": "e2e-fake-driver", "parameters": {"provider": "e2e-fake", "iops": "2000"}}
-    Resource(cluster, f"{STORAGE}/volumeattributesclasses").live(body, "vac-1", "vac-2")
+    Resource(cluster, f"{STORAGE}/volumeattributesclasses").live(
+        body, "life-attributes-1", "life-attributes-2"
+    )
 
 
 def test_volumeattributesclass_that_a_claim_names_stays_until_the_claim_goes(pods: Pods) -> None:
@@ -220,23 +224,23 @@ def bound(volumes: Resource, pv: str, claims: Resource, claim: str) -> None:
 
 def test_persistentvolumes_claims_lifecycle(pods: Pods) -> None:
     volumes, pv, claims, claim = volume(pods, "lifecycle")
-    volumes.create(pv, "pv-1")
+    volumes.create(pv, "life-pv-1")
     claims.create(claim, "claim-1")
     assert len(volumes.chosen("e2e-pv-pool=lifecycle")) == 1
-    volumes.label("pv-1")
+    volumes.label("life-pv-1")
     claims.label("claim-1")
-    bound(volumes, "pv-1", claims, "claim-1")
+    bound(volumes, "life-pv-1", claims, "claim-1")
     claims.delete("claim-1")
-    until(lambda: volumes.ask("GET", "/pv-1")["status"]["phase"] == "Released", SECONDS)
-    volumes.delete("pv-1")
-    volumes.create(pv, "pv-2")
+    until(lambda: volumes.ask("GET", "/life-pv-1")["status"]["phase"] == "Released", SECONDS)
+    volumes.delete("life-pv-1")
+    volumes.create(pv, "life-pv-2")
     claims.create(claim, "claim-2")
-    volumes.relabel("pv-2")
+    volumes.relabel("life-pv-2")
     claims.relabel("claim-2")
     everywhere = Resource(pods.cluster, "/api/v1/persistentvolumeclaims")
     assert len(everywhere.chosen("claim-2=updated")) == 1
     claims.delete_chosen("claim-2=updated")
-    volumes.delete_chosen("pv-2=updated")
+    volumes.delete_chosen("life-pv-2=updated")
 
 
 def test_persistentvolumes_claims_apply_changes_to_a_pv_pvc_status(pods: Pods) -> None:

@@ -82,7 +82,9 @@ def test_node_resource_lifecycle(cluster: LocalCluster) -> None:
     conditions = [{"type": "Ready", "status": "True", "reason": "Created", "message": "an object"}]
     address = {"type": "InternalIP", "address": "192.0.2.1"}
     status = {"conditions": conditions, "capacity": {"cpu": "4", "memory": "8Gi"}, "addresses": [address]}
-    made = core.create_node({"metadata": {"name": name}, "status": status})
+    # No pod of any other test shall find its way to it.
+    body = {"metadata": {"name": name}, "spec": {"unschedulable": True}, "status": status}
+    made = core.create_node(body)
     assert made.metadata.name == name
     assert core.read_node(name).metadata.name == name
     assert core.read_node(name).status.addresses[0].address == "192.0.2.1"
