@@ -59,8 +59,7 @@ class AttachDetachController(Controller):
                 self.queue.add(("", pod.node))
 
     def _claim_changed(self, old: Any, new: Any) -> None:
-        before, after = ((claim or {"spec": {}})["spec"].get("volumeName") for claim in (old, new))
-        if before != after:
+        if _binding(old) != _binding(new):
             metadata = (new or old)["metadata"]
             self._pods_of((metadata["namespace"], metadata["name"]))
 
@@ -153,6 +152,13 @@ class AttachDetachController(Controller):
             pod for pod in self._pods.by_index("claim", claim) if pod.node in nodes and not pod.finished
         ]
         return Wanted(volume, (), tuple(nodes), tuple(others))
+
+
+def _binding(claim: Object | None) -> tuple[str, str]:
+    """A claim may name its volume long before it has it."""
+    if claim is None:
+        return "", ""
+    return claim["spec"].get("volumeName") or "", (claim.get("status") or {}).get("phase") or ""
 
 
 def _same_need(old: PodView, new: PodView) -> bool:
