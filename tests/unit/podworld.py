@@ -126,12 +126,25 @@ class World:
 
     def send(self, event: ev.Event) -> None:
         self.told.append(event)
+        before = self.state
         self.state, out = step(self.state, event, self.now)
+        after = self.state
         if self.stopping:
-            assert self.state.stopping, "a pod that was to end goes on"
-        self.stopping = self.state.stopping
+            assert after.stopping, "a pod that was to end goes on"
+            assert after.deadline <= before.deadline, "and is given more time"
+        if before.finished and before.failed is None:
+            assert after.finished and after.failed is None, "what has ended well is failed afterwards"
+        for name, record in before.containers.items():
+            assert after.record(name).attempt >= record.attempt, "a restart is forgotten"
+        self.stopping = after.stopping
         for instruction in out:
             self.accept(instruction)
+        if self.stopping:
+            stops = [p for p in self.pending if isinstance(p, do.StopContainer) and p.id in self.alive]
+            late = [p for p in stops if p.deadline > after.deadline]
+            assert all(self.planned(p.name).kind == "sidecar" for p in late), (
+                "a stop takes longer than it may"
+            )
 
     def accept(self, instruction: do.Instruction) -> None:
         match instruction:
@@ -340,6 +353,11 @@ class World:
         self.manifest = {**self.manifest, "metadata": {**self.manifest["metadata"], **given}}
         self.plan = plan_of(self.manifest)
         self.send(ev.PodChanged(self.plan))
+
+    def old_news(self) -> None:
+        """The pod as it was before its deletion, from a list that took its time."""
+        meta = {k: v for k, v in self.manifest["metadata"].items() if not k.startswith("deletion")}
+        self.send(ev.PodChanged(plan_of({**self.manifest, "metadata": meta})))
 
     def force_delete(self) -> None:
         """The API has no such pod any more."""

@@ -32,7 +32,7 @@ limited = st.builds(
 COMMON = (
     ["outcome"] * 12 + ["fail"] * 3 + ["exit"] * 3 + ["probe", "sandbox", "time", "stray", "echo", "report"]
 )
-CHANGES = ["resize", "image", "debug", "agent"]
+CHANGES = ["resize", "image", "debug", "agent", "news"]
 ENDS = ["delete", "gone", "reject"]
 
 
@@ -82,6 +82,8 @@ def act(world: World, what: str, which: int, code: int) -> None:
             world.stray()
         case "echo":
             world.echo(which)
+        case "news" if not world.plan.gone:
+            world.old_news()
         case "report":
             world.report()
         case "agent" if not world.plan.gone:
