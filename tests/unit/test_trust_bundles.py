@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from admitting import NODE, make, refused, request, run
 from every_kind import ANCHOR
 from hypothesis import given
 from hypothesis import strategies as st
+from objectreader import ObjectReader
 
 from apimachinery import pem, resources, validation
+from apiserver.authz_node import NodeAuthorizer
+from apiserver.request import Attributes, User
 from kubeletd.projection import ProjectionError, trust_anchors
 
-BUNDLES = resources.get("clustertrustbundles", "certificates.k8s.io")
+GROUP = "certificates.k8s.io"
+BUNDLES = resources.get("clustertrustbundles", GROUP)
 
 
 def bundle(name: str, text: str = ANCHOR, **spec: Any) -> dict[str, Any]:
@@ -76,3 +81,52 @@ def test_what_is_not_there_is_said_unless_it_is_optional() -> None:
     with pytest.raises(ProjectionError, match="combination of signerName and labelSelector matched zero"):
         trust_anchors({"signerName": "example.com/signer"}, [])
     assert trust_anchors({"name": "x", "optional": True}, []) == b""
+
+
+CAROL = User("carol", groups=("system:authenticated",))
+
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+def may_attest(signer: str) -> list[dict[str, Any]]:
+    rule = {"apiGroups": [GROUP], "resources": ["signers"], "resourceNames": [signer], "verbs": ["attest"]}
+
+    def made(kind: str, **more: Any) -> dict[str, Any]:
+        return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": {"name": "attester"}, **more}
+
+    reference = {"kind": "ClusterRole", "name": "attester", "apiGroup": RBAC}
+    subjects = [{"kind": "User", "name": "carol", "apiGroup": RBAC}]
+    return [
+        made("ClusterRole", rules=[rule]),
+        made("ClusterRoleBinding", roleRef=reference, subjects=subjects),
+    ]
+
+
+async def test_who_speaks_for_a_signer_must_be_allowed_to() -> None:
+    signed = bundle("example.com:signer:mine", signerName="example.com/signer")
+    asked = request(signed, resource=BUNDLES, user=CAROL)
+    chain, _ = make()
+    error = await refused(chain, asked)
+    assert error.message == (
+        'clustertrustbundles.certificates.k8s.io "example.com:signer:mine" is forbidden: user not permitted to '
+        'attest for signerName "example.com/signer"'
+    )
+    await run(chain, request(bundle("mine"), resource=BUNDLES, user=CAROL))
+    for allowed in ("example.com/signer", "example.com/*"):
+        chain, _ = make(*may_attest(allowed))
+        await run(chain, asked)
+    chain, _ = make(*may_attest("example.com/another"))
+    await refused(chain, asked)
+
+
+def test_nodes_read_them_and_write_none() -> None:
+    authorizer = NodeAuthorizer(ObjectReader())
+    for verb, allowed in (
+        ("get", True),
+        ("list", True),
+        ("watch", True),
+        ("create", False),
+        ("update", False),
+    ):
+        assert authorizer.decide(Attributes(NODE, verb, GROUP, "v1beta1", BUNDLES.plural))[0] is allowed
