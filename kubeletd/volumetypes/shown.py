@@ -93,10 +93,11 @@ def _show(pod: Pod, directory: Path, payload: Payload, in_memory: bool) -> None:
     fresh = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     if in_memory and not os.path.ismount(directory):
-        mounts.mount_tmpfs(directory, mode=0o777, executable=False)
+        mounts.mount_tmpfs(directory, mode=0o1777, executable=False)
         fresh = True
     if fresh:
         if group is not None:
             os.chown(directory, -1, group)
-        os.chmod(directory, 0o2777 if group is not None else 0o777)
+        sticky = 0o1000 if in_memory else 0  # as every tmpfs is unless a mode is asked for
+        os.chmod(directory, 0o777 | sticky | (0o2000 if group is not None else 0))
     atomicfiles.write(directory, payload, group=group if group is not None else -1)

@@ -163,6 +163,7 @@ def test_secrets_volume_default(pods: Pods) -> None:
     found = facts(pods, "root")
     check(found["secret/data-1"], DEFAULT, "value-1")
     assert found["secret/data-1"].file_system == "tmpfs"  # never on a disk
+    assert (found["config"].mode, found["secret"].mode) == ("drwxrwxrwx", "drwxrwxrwt")
 
 
 def test_secrets_volume_volume_mode_0400(pods: Pods) -> None:
