@@ -10,14 +10,13 @@ import asyncio
 import logging
 import os
 import re
-import shutil
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from apimachinery import quantity
 from apimachinery.errors import StatusError
-from kubeletd import projectquota
+from kubeletd import projectquota, trees
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ def remove(root: Path, name: str) -> None:
     if path.exists():
         if device := quota_device(root):
             projectquota.release(device, path)
-        shutil.rmtree(path)
+        trees.remove(path)
 
 
 class LocalVolumes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from kubeletd import trees
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
@@ -90,17 +91,4 @@ def remove(directory: Path) -> None:
         unmount(point)
     if left := below(directory):
         raise OSError(errno.EBUSY, f"something is mounted on {left[0]}")
-    _remove_from_device(directory, directory.lstat().st_dev)
-
-
-def _remove_from_device(directory: Path, device: int) -> None:
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            status = entry.stat(follow_symlinks=False)
-            if status.st_dev != device:
-                raise OSError(errno.EBUSY, f"something is mounted on {entry.path}")
-            if stat.S_ISDIR(status.st_mode):
-                _remove_from_device(Path(entry.path), device)
-            else:
-                os.unlink(entry.path)
-    os.rmdir(directory)
+    trees.remove(directory)

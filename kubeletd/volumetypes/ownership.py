@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from kubeletd import trees
 from kubeletd.interfaces import Pod
 from kubeletd.projection import fs_group
 
@@ -32,9 +31,13 @@ def give_to_group(pod: Pod, root: Path, *, read_only: bool = False, may_skip: bo
     if may_skip and policy == "OnRootMismatch" and _is_given(root.stat(), group, read_only):
         return
     # The root comes last: it says that all below is done.
-    for place, status in _below(root):
-        _give(place, status, group, read_only)
-    _give(str(root), root.stat(), group, read_only)
+    for folder, name, status in trees.visit(root):
+        _give(folder, name, status, group, read_only)
+    folder = os.open(root.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _give(folder, root.name, root.stat(), group, read_only)
+    finally:
+        os.close(folder)
 
 
 def _is_given(status: os.stat_result, group: int, read_only: bool) -> bool:
@@ -43,27 +46,22 @@ def _is_given(status: os.stat_result, group: int, read_only: bool) -> bool:
     )
 
 
-def _below(directory: Any) -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # whoever uses the volume too has removed it
-            if stat.S_ISDIR(status.st_mode):
-                yield from _below(entry.path)
-            yield entry.path, status
-
-
-def _give(place: str, status: os.stat_result, group: int, read_only: bool) -> None:
+def _give(folder: int, name: str, status: os.stat_result, group: int, read_only: bool) -> None:
+    """What `name` in the directory was when `status` was taken; links are given, but not what they lead to."""
     wanted = mode_for_group(status.st_mode, read_only)
     try:
         if status.st_gid != group:
-            os.lchown(place, -1, group)
+            os.chown(name, -1, group, dir_fd=folder, follow_symlinks=False)
         # A change of group takes set-id bits away, so the mode comes after it; links have none of their own.
-        if not stat.S_ISLNK(status.st_mode) and (
-            status.st_gid != group or wanted != stat.S_IMODE(status.st_mode)
+        if stat.S_ISLNK(status.st_mode) or (
+            status.st_gid == group and wanted == stat.S_IMODE(status.st_mode)
         ):
-            os.chmod(place, wanted)
+            return
+        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
-        return
+        return  # whoever uses the volume too has removed it
+    try:
+        if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
+            os.chmod(f"/proc/self/fd/{descriptor}", wanted)
+    finally:
+        os.close(descriptor)
