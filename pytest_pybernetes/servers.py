@@ -14,6 +14,8 @@ from pathlib import Path
 
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
+# Nobody has these addresses, so there may be as many as hundreds of simulated nodes take, 256 each.
+_POD_ADDRESSES = "10.128.0.0/9"
 # A test run that is killed must not leave servers behind: PR_SET_PDEATHSIG (1) is SIGKILL (9), then the module runs.
 _RUN = (
     "import ctypes, runpy, sys; ctypes.CDLL(None).prctl(1, 9); "
@@ -79,6 +81,7 @@ class KubeServer:
         self._spawn(
             "controllermanager",
             f"--kubeconfig={self.directory / 'controller-manager.conf'}",
+            f"--cluster-cidr={_POD_ADDRESSES}",
             f"--root-ca-file={self.ca_file}",
             f"--cluster-signing-cert-file={self.ca_file}",
             f"--cluster-signing-key-file={self.ca_file.with_name('ca.key')}",

@@ -220,3 +220,27 @@ async def test_nodes_tell_what_becomes_of_them(world: World) -> None:
         assert {reason: told()[reason] for reason in reasons} == reasons
     finally:
         task.cancel()
+
+
+def test_hundreds_of_nodes_are_in_one_process(tmp_path: Path) -> None:
+    """More than a usual cluster's addresses would do for."""
+    count = 300
+    server = KubeServer(tmp_path)
+    server.start()
+    try:
+        server.start_controllers(["node-ipam-controller", "node-lifecycle-controller"])
+        server.start_nodes(count)
+
+        async def ready() -> None:
+            async with Client(Config.from_kubeconfig(server.kubeconfig)) as client:
+                world = World(client)
+                tasks = [asyncio.create_task(informer.run()) for informer in (world.pods, world.nodes)]
+                await world.until(lambda: len(ready_nodes(world)) == count, 120)
+                cidrs = {node["spec"]["podCIDR"] for node in world.nodes.store.values()}
+                assert len(cidrs) == count
+                for task in tasks:
+                    task.cancel()
+
+        asyncio.run(ready())
+    finally:
+        server.stop()
