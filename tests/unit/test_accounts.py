@@ -10,7 +10,10 @@ import pytest
 
 from kubeletd import translate
 from kubeletd.accounts import Accounts, process_user
+from kubeletd.podstate import plan_of
+from kubeletd.podstate.adoption import adopt
 from kubeletd.runtime import dockeraccounts
+from kubeletd.runtime.interface import ContainerState, Identity
 
 FILES = Accounts(
     "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1001::/:/bin/sh\nbroken\n",
@@ -106,3 +109,23 @@ def test_links_of_an_image_do_not_lead_out_of_it(tmp_path: Path) -> None:
 def test_layers_of_an_engine_that_keeps_them_elsewhere() -> None:
     assert dockeraccounts.directories({"Id": "sha256:1"}) == []
     assert dockeraccounts.directories({"GraphDriver": {"Name": "zfs", "Data": None}}) == []
+
+
+def test_an_agents_next_run_knows_who_a_process_is() -> None:
+    pod = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    plan = plan_of(pod)
+    running = ContainerState(
+        "id1", Identity("n", "p", "u", "c", "container", 0, plan.containers[0].spec_hash), "running"
+    )
+    user = {"linux": {"uid": 5, "gid": 6, "supplementalGroups": [6, 7]}}
+
+    def known(container_id: str, **told: Any) -> Any:
+        entry = {"name": "c", "containerID": f"docker://{container_id}", **told}
+        return adopt(plan, [running], {"containerStatuses": [entry]}, 0.0).record("c").user
+
+    assert known("id1", user=user) == (5, 6, (6, 7))
+    assert known("id0", user=user) is None, "another run's"
+    assert known("id1") is None
