@@ -208,6 +208,13 @@ def deletable(volume: Object, driver: str) -> bool:
     )
 
 
+def deletion_secret(volume: Object) -> parameters.SecretKey | None:
+    """What the driver needs to delete a volume that was made for a claim."""
+    notes = meta.annotations(volume)
+    name = notes.get(f"{DELETION_SECRET}name")
+    return (notes.get(f"{DELETION_SECRET}namespace", ""), name) if name else None
+
+
 def without_finalizer(obj: Object, finalizer: str) -> Object:
     """The merge patch that takes a finalizer off, if nobody else changed the object meanwhile."""
     left = [one for one in meta.finalizers(obj) if one != finalizer]

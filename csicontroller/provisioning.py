@@ -25,6 +25,8 @@ from csicontroller.reconciler import (
 )
 from csicontroller.topology import TopologyError
 
+# A call that ends so may have made a volume all the same, or be about to.
+_UNSURE = frozenset(("Aborted", "Canceled", "DeadlineExceeded", "Unavailable"))
 _REFUSALS = (DriverError, ClaimError, ParameterError, SecretError, TopologyError)
 
 
@@ -39,6 +41,9 @@ class Provisioner(Reconciler):
         self._volumes = self.context.informer(VOLUMES)
         self._nodes = self.context.informer(NODES)
         self._csi_nodes = self.context.informer(CSI_NODES)
+        self._unsure: dict[
+            Key, tuple[Object, Object]
+        ] = {}  # claims, with their classes, that may have a volume
         self._claims.add_handler(self.enqueue)
         self._classes.add_handler(self._class_changed)
 
@@ -49,6 +54,7 @@ class Provisioner(Reconciler):
     async def sync(self, key: Key) -> None:
         claim = self._claims.store.get(key)
         if claim is None:
+            await self._abandon(key)
             return
         storage_class = self._classes.get("", objects.class_name(claim))
         if not objects.is_for(claim, self.driver, storage_class):
@@ -62,8 +68,13 @@ class Provisioner(Reconciler):
         try:
             made = await self._make(claim, storage_class)
         except _REFUSALS as error:
+            if isinstance(error, DriverError) and error.code in _UNSURE:
+                self._unsure[key] = (claim, storage_class)
+            else:
+                self._unsure.pop(key, None)
             await self._refused(claim, storage_class, error)
             raise NotYet(str(error)) from error
+        self._unsure.pop(key, None)
         try:
             self.context.observe(VOLUMES, await self.context.client.create(VOLUMES, made))
         except StatusError as error:
@@ -71,6 +82,26 @@ class Provisioner(Reconciler):
                 raise
         text = f"Successfully provisioned volume {made['metadata']['name']}"
         self.context.event("PersistentVolumeClaim", claim, "Normal", "ProvisioningSucceeded", text)
+
+    async def _abandon(self, key: Key) -> None:
+        """A claim is gone whose volume may have been made: the driver is asked again, to know what to delete."""
+        known = self._unsure.get(key)
+        if known is None:
+            return
+        try:
+            made = await self._make(*known)
+        except DriverError as error:
+            if error.code not in _UNSURE:
+                del self._unsure[key]
+                return
+            raise
+        except (ClaimError, ParameterError, TopologyError):
+            del self._unsure[key]
+            return
+        secrets = await self.context.secret(objects.deletion_secret(made))
+        request = {"volume_id": made["spec"]["csi"]["volumeHandle"], "secrets": secrets}
+        await self.context.driver.call("DeleteVolume", request)
+        del self._unsure[key]
 
     async def _make(self, claim: Object, storage_class: Object) -> Object:
         features = self.context.features
@@ -163,11 +194,8 @@ class Deleter(Reconciler):
             for one in self._attachments.store.values()
         ):
             return  # it is looked at again when that has gone
-        notes = meta.annotations(volume)
-        name = notes.get(f"{objects.DELETION_SECRET}name")
-        secret = (notes.get(f"{objects.DELETION_SECRET}namespace", ""), name) if name else None
         try:
-            secrets = await self.context.secret(secret)
+            secrets = await self.context.secret(objects.deletion_secret(volume))
             request = {"volume_id": volume["spec"]["csi"]["volumeHandle"], "secrets": secrets}
             await self.context.driver.call("DeleteVolume", request)
         except (DriverError, SecretError) as error:

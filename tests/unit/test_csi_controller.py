@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimachinery import quantity
-from csicontroller import attaching, objects, parameters, resizing, topology
+from csicontroller import attaching, csi_pb2, objects, parameters, resizing, topology
+from csicontroller.driver import DriverError, Features
+from csicontroller.options import CsiControllerConfig
 from csicontroller.parameters import ParameterError
+from csicontroller.provisioning import Provisioner
+from csicontroller.reconciler import CLAIMS, CLASSES, Context, NotYet
 from csicontroller.topology import TopologyError
+from kubeclient import EventRecorder
 
 Object = dict[str, Any]
 DRIVER = "d.example.com"
@@ -200,3 +205,58 @@ def test_a_volume_grows_when_its_claim_asks_for_more() -> None:
 
 def test_the_attachers_finalizer_is_the_one_of_the_sidecar() -> None:
     assert attaching.finalizer("d.example.com/x") == "external-attacher/d-example-com-x"
+
+
+class FakeDriver:
+    """Answers calls as a test has it: `answers` by method, an exception to be raised or a result."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.calls: list[tuple[str, Object]] = []
+
+    async def call(self, method: str, request: Object, seconds: float = 0) -> Any:
+        self.calls.append((method, request))
+        answer = self.answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def provisioner(driver: FakeDriver) -> Provisioner:
+    config = CsiControllerConfig(csi_address="unix:///nowhere")
+    client: Any = None
+    recorder = EventRecorder(client, DRIVER)
+    features = Features(DRIVER, frozenset({"CREATE_DELETE_VOLUME"}))
+    context = Context(client, recorder, driver, features, config)  # type: ignore[arg-type]
+    made = Provisioner(context)
+    plain = {**CLASS, "parameters": {}, "volumeBindingMode": "Immediate"}
+    context.informer(CLASSES).store["", "fast"] = plain
+    context.informer(CLAIMS).store["ns", "data"] = claim()
+    return made
+
+
+async def test_a_volume_that_may_have_been_made_is_deleted_when_its_claim_is_gone() -> None:
+    driver = FakeDriver(CreateVolume=DriverError("DeadlineExceeded", "slow"), DeleteVolume=None)
+    made = provisioner(driver)
+    with pytest.raises(NotYet, match="slow"):
+        await made.sync(("ns", "data"))
+    del made.context.informer(CLAIMS).store["ns", "data"]
+    with pytest.raises(DriverError, match="slow"):
+        await made.sync(("ns", "data"))
+    volume = csi_pb2.Volume(volume_id="h", capacity_bytes=1 << 30)
+    driver.answers["CreateVolume"] = csi_pb2.CreateVolumeResponse(volume=volume)
+    await made.sync(("ns", "data"))
+    assert driver.calls[-1] == ("DeleteVolume", {"volume_id": "h", "secrets": {}})
+    asked = len(driver.calls)
+    await made.sync(("ns", "data"))
+    assert len(driver.calls) == asked
+
+
+async def test_a_claim_that_was_refused_leaves_nothing_to_look_after() -> None:
+    driver = FakeDriver(CreateVolume=DriverError("InvalidArgument", "no"))
+    made = provisioner(driver)
+    with pytest.raises(NotYet, match="no"):
+        await made.sync(("ns", "data"))
+    del made.context.informer(CLAIMS).store["ns", "data"]
+    await made.sync(("ns", "data"))
+    assert [method for method, _ in driver.calls] == ["CreateVolume"]
