@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
@@ -17,7 +17,7 @@ from kubeletd.nodestatus import VERSION
 from kubeletd.runtime.interface import RuntimeFailure
 from kubeletd.stats_disks import SUMMARY_AGE
 from kubeletd.stats_host import Interface
-from kubeletd.stats_model import NodeFigures, PodDisks
+from kubeletd.stats_model import NodeFigures, PodDisks, VolumeFigures
 from kubeletd.stats_summary import Surroundings, summary
 
 if TYPE_CHECKING:
@@ -110,9 +110,11 @@ class Documents:
             return Surroundings(node.node_name, started_at, node.started_at)
         disks: dict[str, PodDisks] = {}
         networks: dict[str, list[Interface]] = {}
+        volumes: dict[str, Sequence[VolumeFigures]] = {}
         for pod in figures.pods:
             disks[pod.on_node.uid] = await node.disks.of(pod.on_node, SUMMARY_AGE)
             networks[pod.on_node.uid] = await self._network(pod.on_node)
+            volumes[pod.on_node.uid] = await node.volumes(pod.on_node)
         memory = host.read_memory()
         return Surroundings(
             node_name=node.node_name,
@@ -123,6 +125,7 @@ class Documents:
             networks=networks,
             node_network=host.read_interfaces(),
             disks=disks,
+            volumes=volumes,
             processes=host.read_processes(),
             swap_total=memory.swap_total,
             swap_free=memory.swap_free,

@@ -12,8 +12,10 @@ from kubeletd.interfaces import PodOnNode, ProbeKey, Prober
 from kubeletd.runtime.interface import EngineInfo, Runtime
 from kubeletd.stats import Figures
 from kubeletd.stats_disks import Disks
+from kubeletd.stats_model import VolumeFigures
 
 if TYPE_CHECKING:
+    from kubeletd.csi.node import CsiNode
     from kubeletd.metrics_documents import Documents
 
 
@@ -32,6 +34,7 @@ class Measures:
         clock: Callable[[], float],
         *,
         shared: bool,
+        csi: CsiNode | None = None,
     ) -> None:
         self.node_name = node_name
         self.runtime = runtime
@@ -44,10 +47,19 @@ class Measures:
         self.shared = shared
         self.figures = Figures(runtime, pods, lambda: capacity()[0], clock, shared=shared)
         self.disks = Disks(runtime, root, self._image_root, clock)
+        self._csi = csi
 
     def _image_root(self) -> str:
         engine = self._engine()
         return engine.root_dir if engine is not None else ""
+
+    async def volumes(self, pod: PodOnNode) -> Sequence[VolumeFigures]:
+        """What drivers say of the pod's volumes."""
+        if self._csi is None or not self._csi.has_volumes(pod.uid):
+            return ()
+        from kubeletd.csi.figures import of_pod
+
+        return await of_pod(self._csi, pod.pod)
 
     @property
     def probe_counts(self) -> Mapping[ProbeKey, int]:

@@ -66,6 +66,20 @@ class NodeFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeFigures:
+    """A volume with a size of its own, in bytes; 0 is not known. `name` is the one in the pod, `claim` its claim."""
+
+    name: str
+    claim: str
+    capacity: int = 0
+    available: int = 0
+    used: int = 0
+    inodes: int = 0
+    inodes_free: int = 0
+    inodes_used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PodDisks:
     """By container and by volume. `memory` are the volumes that are not on disk."""
 

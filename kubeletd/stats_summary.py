@@ -11,7 +11,7 @@ from typing import Any
 
 from kubeletd.runtime.interface import Usage
 from kubeletd.stats_host import Disk, FileSystem, Interface, Processes
-from kubeletd.stats_model import ContainerFigures, NodeFigures, PodDisks, PodFigures
+from kubeletd.stats_model import ContainerFigures, NodeFigures, PodDisks, PodFigures, VolumeFigures
 from kubeletd.status import rfc3339
 
 Object = dict[str, Any]
@@ -19,7 +19,8 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else there is to say. `disks` and `networks` are by the uid of a pod."""
+    """What else there is to say. `disks`, `volumes` (those with a size of their own) and `networks` are by the
+    uid of a pod."""
 
     node_name: str
     started_at: float = 0.0
@@ -29,6 +30,7 @@ class Surroundings:
     networks: Mapping[str, Sequence[Interface]] = field(default_factory=dict)
     node_network: Sequence[Interface] = ()
     disks: Mapping[str, PodDisks] = field(default_factory=dict)
+    volumes: Mapping[str, Sequence[VolumeFigures]] = field(default_factory=dict)
     processes: Processes | None = None
     swap_total: int = 0
     swap_free: int = 0
@@ -122,10 +124,14 @@ def _pod(pod: PodFigures, around: Surroundings, now: str, *, brief: bool) -> Obj
     network = around.networks.get(pod.on_node.uid)
     if network:
         result["network"] = _network(network, now)
-    if disks.volumes:
+    own = around.volumes.get(pod.on_node.uid, ())
+    if disks.volumes or own:
         result["volume"] = [
-            {"name": name, **_part(disk, around.file_system, now)}
-            for name, disk in sorted(disks.volumes.items())
+            *(
+                {"name": name, **_part(disk, around.file_system, now)}
+                for name, disk in sorted(disks.volumes.items())
+            ),
+            *(_volume(volume, meta["namespace"], now) for volume in own),
         ]
     if disks.at:
         result["ephemeral-storage"] = _part(disks.ephemeral, around.file_system, now)
@@ -198,6 +204,23 @@ def _whole(found: FileSystem, now: str) -> Object:
         "inodes": found.inodes,
         "inodesUsed": found.inodes - found.inodes_free,
     }
+
+
+def _volume(volume: VolumeFigures, namespace: str, now: str) -> Object:
+    """What its driver says of a volume."""
+    result: Object = {
+        "time": now,
+        "name": volume.name,
+        "availableBytes": volume.available,
+        "capacityBytes": volume.capacity,
+        "usedBytes": volume.used,
+        "inodes": volume.inodes,
+        "inodesFree": volume.inodes_free,
+        "inodesUsed": volume.inodes_used,
+    }
+    if volume.claim:
+        result["pvcRef"] = {"name": volume.claim, "namespace": namespace}
+    return result
 
 
 def _part(disk: Disk, on: FileSystem | None, now: str) -> Object:

@@ -59,6 +59,7 @@ class Upkeep:
             parts.clock,
             # A node that was given its memory has only a part of the machine.
             shared="memory" in node.capacity,
+            csi=parts.csi,
         )
         self._collector = ImageCollector(
             parts.runtime,

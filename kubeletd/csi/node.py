@@ -38,6 +38,7 @@ class CsiNode:
         self.records = Records(root)
         self.record: Callable[[Pod, str, str, str, str], None] = lambda *_: None
         self.changed: Callable[[], None] = lambda: None
+        self.shown: dict[Path, tuple[str, str]] = {}  # names in the pod and of the claim of what is published
         self._objects = NodeObjects(client, node)
         self._registry = Registry(root, self._added, self._objects.remove)
         self._status: Mapping[str, Any] | None = None
@@ -180,6 +181,8 @@ class CsiNode:
                 break
             except (DriverError, MountError, OSError) as error:
                 log.warning("UnmountVolume.UnmountDevice failed for volume %s: %s", key[1], error)
+            except Exception:
+                log.exception("UnmountVolume.UnmountDevice failed for volume %s", key[1])
             moved = self._moved
             try:
                 async with asyncio.timeout(pause):

@@ -128,6 +128,9 @@ class Registry:
                     return
                 except _TROUBLES as error:
                     log.warning("plugin %s is not registered: %s", path.name, error)
+                except Exception:
+                    # Whatever a plugin answers, the others and the agent go on.
+                    log.exception("plugin %s is not registered", path.name)
                 self._tried[path].set()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LAST_RETRY)

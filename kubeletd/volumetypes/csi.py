@@ -44,6 +44,8 @@ class Csi:
         attachment = ""
         if rules.attach_required and not source.ephemeral:
             attachment = attachment_name(source.driver, source.handle, self._csi.node)
+        claim = asked.claim["metadata"]["name"] if asked.claim is not None else ""
+        self._csi.shown[asked.directory] = (asked.name, claim)
         records_of = self._csi.records
         if asked.directory not in records_of.publications:
             fresh = Publication(source.driver, source.handle, source.name, source.ephemeral, attachment)
@@ -60,10 +62,10 @@ class Csi:
             return
         async with self._csi.lock(publication.device):
             if publication.asked:
-                self._pause(directory)
                 await self._unpublish(directory, publication)
             await asyncio.to_thread(self._csi.records.unpublished, directory)
         self._pauses.pop(directory, None)
+        self._csi.shown.pop(directory, None)
         self._csi.released(publication.device)
 
     def _pause(self, directory: Path) -> None:
@@ -79,6 +81,7 @@ class Csi:
         if registered is None:
             why = model.not_registered(publication.driver)
             raise MountError(f"{_FIELD}Unmounter.TearDownAt failed to get CSI client: {why}")
+        self._pause(directory)
         target = self._csi.seen(registered.driver, directory / records.TARGET)
         request = {"volume_id": publication.handle, "target_path": target}
         try:

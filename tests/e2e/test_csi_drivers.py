@@ -316,6 +316,14 @@ def test_a_volume_is_made_where_its_pod_goes_and_shared_there(
     in_use = cluster.core.read_node(node).status
     unique = f"kubernetes.io/csi/{DRIVER}^{handle}"
     assert in_use.volumes_in_use == [unique] and [one.name for one in in_use.volumes_attached] == [unique]
+    summary = json.loads(cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+    (figures,) = [
+        one
+        for each in summary["pods"]
+        for one in each.get("volume", ())
+        if one.get("pvcRef") == {"name": "data", "namespace": namespace}
+    ]
+    assert (figures["capacityBytes"], figures["availableBytes"], figures["usedBytes"]) == (1000, 750, 250)
     messages = cluster.events(namespace, "SuccessfulAttachVolume")
     assert f'AttachVolume.Attach succeeded for volume "{volume.metadata.name}" ' in messages
     # A third is read-only, by its own word.
@@ -344,6 +352,22 @@ def test_a_volume_grows_under_its_pod(cluster: LocalCluster, driver: Driver, nam
     assert call["capacityRange"] == {"requiredBytes": "20971520"}
     assert driver.volumes()[handle]["node_size"] == 20971520
     assert any("MountVolume.NodeExpandVolume succeeded" in text for text in cluster.events(namespace))
+    # While no pod has it, its node has nothing to do: the next pod finds it larger.
+    cluster.core.delete_namespaced_pod("user", namespace)
+    gone(cluster, namespace, "user")
+    more["spec"]["resources"]["requests"]["storage"] = "30Mi"
+    cluster.core.patch_namespaced_persistent_volume_claim("data", namespace, more)
+
+    def pending() -> bool:
+        status = cluster.core.read_namespaced_persistent_volume_claim("data", namespace).status
+        return [one.type for one in status.conditions or ()] == ["FileSystemResizePending"]
+
+    until(pending, 30, "the claim to wait for a pod")
+    cluster.apply(pod(namespace, "next", "true", uses("data")))
+    ended(cluster, namespace, "next")
+    status = cluster.core.read_namespaced_persistent_volume_claim("data", namespace).status
+    assert status.capacity["storage"] == "30Mi" and not status.conditions
+    assert driver.volumes()[handle]["node_size"] == 31457280
 
 
 def test_a_volume_that_lives_with_its_pod(cluster: LocalCluster, driver: Driver, namespace: str) -> None:

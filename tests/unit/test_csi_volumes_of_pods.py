@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimachinery.attachments import attachment_name, parse_unique_name, unique_name
-from kubeletd.csi import model, plan, records, requests
+from kubeletd import csi_pb2, inotify, volumedevices
+from kubeletd.csi import figures, model, plan, records, requests
 from kubeletd.csi.model import Driver, Rules, Source
-from kubeletd.csi.plan import Device, Publication
+from kubeletd.csi.plan import Device as Staged
+from kubeletd.csi.plan import Publication
+from kubeletd.interfaces import PodConfigError, PodFacts
+from kubeletd.runtime.specs import ContainerSpec, Device, Identity
+from kubeletd.stats_model import VolumeFigures
+from kubeletd.volumetypes import hostpath
+from kubeletd.volumetypes.interface import Asked, Node
 
 ABLE = frozenset({model.STAGE, model.EXPAND})
 DRIVER = Driver("d.example.com", "n1", ABLE)
 SOURCE = Source("d.example.com", "h", "pv", fs_type="ext4", access_modes=("ReadWriteOnce",), capacity=10)
-DEVICE = Device("d.example.com", "h", "pv", boot="b1")
+DEVICE = Staged("d.example.com", "h", "pv", boot="b1")
 HELD = Publication("d.example.com", "h", "pv", asked=True, boot="b1")
 POD = {
     "metadata": {"name": "p", "namespace": "ns", "uid": "u"},
@@ -51,7 +59,7 @@ def test_other_plugins_volumes_are_not_taken_for_ours() -> None:
     ids=["new", "staged", "there", "republished", "grown", "rebooted", "unstageable", "inline"],
 )
 def test_only_what_is_missing_is_asked_for(
-    device: Device | None, publication: Publication | None, more: dict[str, Any], steps: tuple[bool, ...]
+    device: Staged | None, publication: Publication | None, more: dict[str, Any], steps: tuple[bool, ...]
 ) -> None:
     given = {"source": SOURCE, "driver": DRIVER, "rules": Rules(), "boot": "b1", "grown": False, **more}
     found = plan.steps(device=device, publication=publication, **given)
@@ -66,7 +74,7 @@ def test_what_a_pod_has_is_neither_unstaged_nor_detached(
     staged: set[tuple[str, str]], published: list[tuple[str, str]], attached: bool
 ) -> None:
     name = "csi-x" if attached else ""
-    devices = [Device(*key, name="pv", attachment=name) for key in staged]
+    devices = [Staged(*key, name="pv", attachment=name) for key in staged]
     held = [Publication(*key, name="pv", attachment=name) for key in published]
     unused = {device.key for device in plan.unused(devices, held)}
     assert unused == staged - set(published)
@@ -226,3 +234,48 @@ def test_a_nodes_place_does_not_change_under_a_driver() -> None:
     assert '"zone":"b" but existing label is "zone":"a"' in model.label_collision(
         {"zone": "a"}, {"zone": "b"}
     )
+
+
+async def test_a_manifest_that_says_the_usual_place_means_the_agents(tmp_path: Path) -> None:
+    created = hostpath.create(Node(tmp_path, None, "n1"))  # type: ignore[arg-type]
+    source = {"path": "/var/lib/kubelet/plugins/d", "type": "DirectoryOrCreate"}
+    asked = Asked(POD, "v", "hostPath", source, tmp_path / "unused", PodFacts())
+    assert await created.set_up(asked) == str(tmp_path / "plugins" / "d")
+    assert (tmp_path / "plugins" / "d").is_dir()
+
+
+def test_a_driver_says_how_full_a_volume_is() -> None:
+    usage = [
+        csi_pb2.VolumeUsage(unit=csi_pb2.VolumeUsage.BYTES, total=100, available=60, used=40),
+        csi_pb2.VolumeUsage(unit=csi_pb2.VolumeUsage.INODES, total=10, available=7, used=3),
+    ]
+    assert figures.from_usage("data", "claim", usage) == VolumeFigures(
+        "data", "claim", capacity=100, available=60, used=40, inodes=10, inodes_free=7, inodes_used=3
+    )
+
+
+def test_block_volumes_are_devices_of_their_containers() -> None:
+    identity = Identity("ns", "p", "u", "main", "container")
+    spec = ContainerSpec(identity, "any", "sandbox")
+    claims = {
+        "rw": {"persistentVolumeClaim": {"claimName": "a"}},
+        "ro": {"persistentVolumeClaim": {"claimName": "b", "readOnly": True}},
+    }
+    pod = {**POD, "spec": {"volumes": [{"name": name, **source} for name, source in claims.items()]}}
+    devices = [{"name": "rw", "devicePath": "/dev/a"}, {"name": "ro", "devicePath": "/dev/b"}]
+    container = {"name": "main", "volumeDevices": devices}
+    made = volumedevices.with_devices(spec, pod, container, {"rw": "/x", "ro": "/y"})
+    assert made.resources.devices == (Device("/x", "/dev/a", "rwm"), Device("/y", "/dev/b", "rm"))
+    with pytest.raises(PodConfigError, match='cannot find volume "ro"'):
+        volumedevices.with_devices(spec, pod, container, {"rw": "/x"})
+
+
+def test_entries_of_a_directory_are_told() -> None:
+    def told(mask: int, name: bytes) -> bytes:
+        return struct.pack("iIII", 1, mask, 0, len(name)) + name
+
+    data = told(0x100, b"a.sock\0\0") + told(0x200, b"a.sock\0\0") + told(0x4000, b"")
+    changes = [(change.name, change.here) for change in inotify.parse(data)]
+    assert changes == [("a.sock", True), ("a.sock", False), ("", True)]
+    with pytest.raises(NotADirectoryError):
+        inotify.parse(told(0x8000, b""))
