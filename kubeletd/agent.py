@@ -15,6 +15,7 @@ from kubeclient.client import Client
 from kubeclient.events import EventRecorder
 from kubeletd import (
     admission,
+    enginehealth,
     hostneeds,
     inventory,
     network,
@@ -146,7 +147,9 @@ class NodeAgent:
         self.recorder.event(dict(pod), kind, reason, message, podview.field_path(pod, container))
 
     def _record_node(self, kind: str, reason: str, message: str) -> None:
-        self.recorder.event(dict(self._node_as_it_is()), kind, reason, message)
+        known = self._node()
+        about = known["metadata"] if known is not None else {"name": self.node_name}
+        self.recorder.event({"apiVersion": "v1", "kind": "Node", "metadata": about}, kind, reason, message)
 
     async def delete_pod(self, pod: Pod) -> None:
         meta = pod["metadata"]
@@ -223,7 +226,8 @@ class NodeAgent:
     async def run(self) -> None:
         """Until cancelled. Containers are left running then: the next agent adopts them."""
         try:
-            self.engine.info, self.engine.images = await inventory.open_runtime(self.runtime)
+            await self._open_runtime()
+            assert self.engine.info is not None
             self.parts.memory_capacity = self.engine.info.memory
             if self.options.server is not None:
                 self._server = await self._serve(self.options.server)
@@ -266,6 +270,20 @@ class NodeAgent:
         if self._server is not None:
             await self._server.close(0.5)
         await self.runtime.close()
+
+    async def _open_runtime(self) -> None:
+        """Waits for the engine. The heartbeat of a node that was there before goes on meanwhile."""
+
+        async def wait_with_it() -> None:
+            await asyncio.sleep(enginehealth.SILENCE)
+            await self.keeper.stand_in(enginehealth.DOWN)
+
+        waiting = asyncio.create_task(wait_with_it())
+        try:
+            self.engine.info, self.engine.images = await inventory.open_runtime(self.runtime)
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
 
     async def _serve(self, options: ServerOptions) -> Server:
         from kubeletd.doorway import open_doorway

@@ -8,6 +8,7 @@ from kubeletd.podstate.restart import duration
 
 #: Seconds without an answer after which the runtime counts as down.
 SILENCE = 20.0
+DOWN = "container runtime is down"
 #: Seconds that a call may take before pods cannot be looked after.
 PATIENCE = 180.0
 
@@ -26,7 +27,7 @@ def trouble(signs: Signs) -> str:
     """Why no node on it is ready, "" where that is not its fault."""
     found = []
     if not signs.connected or signs.silent_for >= SILENCE:
-        found.append("container runtime is down")
+        found.append(DOWN)
     if signs.busy_for >= PATIENCE:
         found.append(
             f"PLEG is not healthy: pleg was last seen active {duration(signs.busy_for)} ago; "

@@ -104,6 +104,24 @@ class NodeKeeper:
         meta = {"labels": wanted["metadata"]["labels"], "annotations": wanted["metadata"]["annotations"]}
         return await self._client.patch(NODES, self._settings.name, {"metadata": meta}, kind="merge")
 
+    async def stand_in(self, trouble: str) -> None:
+        """Until cancelled, for an agent that cannot look after the node yet: one that the API knows is there, and not
+        ready."""
+        while True:
+            try:
+                node = await self._client.get(NODES, self._settings.name)
+                old = node.get("status") or {}
+                ready = nodestatus.not_ready(old, trouble, self._clock())
+                await self._client.patch(
+                    NODES, self._settings.name, {"status": ready}, kind="strategic", subresource="status"
+                )
+                break
+            except (StatusError, OSError, TimeoutError) as error:
+                log.warning("node %s cannot be told of: %s", self._settings.name, error)
+                await asyncio.sleep(RENEW_SECONDS)
+        self._tell(old, ready)
+        await self.keep_lease(node["metadata"]["uid"])
+
     async def annotate(self, annotations: Mapping[str, str | None]) -> None:
         """Writes annotations of the Node, or (None) takes them away. Raises StatusError, OSError."""
         patch = {"metadata": {"annotations": dict(annotations)}}

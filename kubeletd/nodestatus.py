@@ -191,6 +191,15 @@ def _handlers(engine: EngineInfo) -> list[dict[str, Any]]:
     return [{"name": name, "features": features} for name in ("", *sorted(engine.handlers))]
 
 
+def not_ready(old: Mapping[str, Any], trouble: str, now: float) -> dict[str, Any]:
+    """Of a status what changes where nothing is known but that the node is not ready."""
+    stamp = rfc3339(now)
+    before: Mapping[str, Any] = next((c for c in old.get("conditions") or () if c["type"] == "Ready"), {})
+    since = before["lastTransitionTime"] if before.get("status") == "False" else stamp
+    condition = {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": trouble}
+    return {"conditions": [{**condition, "lastHeartbeatTime": stamp, "lastTransitionTime": since}]}
+
+
 def _conditions(findings: NodeFindings, old: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
     made = [
         (kind, "True", *_SHORT[kind]) if kind in findings.pressures else (kind, "False", reason, message)

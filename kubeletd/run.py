@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import sys
@@ -33,6 +34,8 @@ from kubeletd.upkeep import UpkeepSettings
 
 if TYPE_CHECKING:
     from kubeletd.options import Options
+
+log = logging.getLogger(__name__)
 
 
 def _read(path: str) -> str:
@@ -75,13 +78,17 @@ def _dns(options: Options) -> NodeDns:
 
 
 def _claim(root: Path) -> None:
-    """The agent's directory exists and takes files. Raises CannotStart."""
+    """The agent's directory exists and takes files. Raises CannotStart. A full disk is none of its reasons: it is the
+    agent that frees it."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         probe = root / ".writable"
         probe.write_bytes(b"yes")
         probe.unlink()
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and root.is_dir():
+            log.warning("--root-dir %s takes no files: %s", root, error.strerror)
+            return
         raise CannotStart(f"cannot write to --root-dir {root}: {error.strerror}") from error
 
 
@@ -151,6 +158,7 @@ async def _docker_node(
             facts=agent.facts,
             clock=agent.clock,
             pod_max_pids=options.pod_max_pids,
+            shares_machine=options.shares_machine,
             csi=csi,
         )
 

@@ -211,7 +211,8 @@ async def test_nodes_tell_what_becomes_of_them(world: World) -> None:
     events.add_handler(lambda old, new: world.changed.set())
 
     def told() -> dict[str, tuple[str, str]]:
-        about = [e for e in events.store.values() if e["involvedObject"]["name"] == "node-1"]
+        node = {"kind": "Node", "name": "node-1"}.items()
+        about = [e for e in events.store.values() if node <= e["involvedObject"].items()]
         return {e["reason"]: (e["source"]["component"], e["message"]) for e in about}
 
     task = asyncio.create_task(events.run())
