@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
 import shutil
+import signal
+import struct
 import subprocess
+import termios
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -97,6 +101,7 @@ class Kubectl:
     def terminal(self, *arguments: str) -> Iterator[Terminal]:
         """kubectl with a terminal of its own."""
         ours, theirs = pty.openpty()
+        set_size(ours, 40, 100)
         process = subprocess.Popen(
             [*self.command, *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
             env={**self.environment, "TERM": "dumb"}, start_new_session=True,
@@ -108,6 +113,10 @@ class Kubectl:
             process.kill()
             process.wait()
             os.close(ours)
+
+
+def set_size(descriptor: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 class Terminal:
@@ -130,6 +139,10 @@ class Terminal:
                 raise AssertionError(f"ended without {pattern!r}: {self.seen!r}") from None
         self.seen = self.seen[found.end() :]
         return found[0]
+
+    def resize(self, rows: int, columns: int) -> None:
+        set_size(self._descriptor, rows, columns)
+        self.process.send_signal(signal.SIGWINCH)
 
     def type(self, text: str) -> None:
         os.write(self._descriptor, text.encode())
@@ -215,6 +228,11 @@ def test_exec_on_a_terminal(cluster: LocalCluster, kubectl: Kubectl) -> None:
     run_pod(cluster, kubectl, "p", container(STAY))
     with kubectl.terminal("exec", "-it", "p", "--", "sh") as shell:
         shell.until("[#$] ")
+        shell.type("stty size\n")
+        shell.until("40 100\r\n")
+        shell.resize(50, 120)
+        shell.type("until stty size | grep '^50 120'; do sleep 0.1; done\n")
+        shell.until(r"\n50 120\r\n")
         shell.type("tty; echo $((40+2))\n")
         shell.until(r"/dev/(pts/\d+|console)")
         shell.until("42\r\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -232,6 +233,37 @@ async def test_logs_by_stream_tail_and_time(runtime: DockerRuntime) -> None:
     assert stamped[0].endswith(b"Z two\n")
     later = [d async for d in runtime.logs(container_id, LogOptions(since=time.time() + 100))]
     assert later == []
+
+
+async def test_logs_are_followed_over_rotations(runtime: DockerRuntime) -> None:
+    """And a log that is read afterwards is read from all files."""
+    script = "while [ ! -e /tmp/go ]; do sleep 0.1; done; seq 1 20000"
+    container_id = await run(
+        runtime, await sandbox(runtime), "sh", "-c", script, log_max_bytes=100_000, log_max_files=50
+    )
+    following = asyncio.create_task(output(runtime, container_id))
+    await runtime.exec_sync(container_id, ("touch", "/tmp/go"), 30)
+    expected = "".join(f"{number}\n" for number in range(1, 20_001))
+    assert await asyncio.wait_for(following, 120) == expected
+    assert os.path.exists((await runtime.files(container_id)).log + ".1")
+    whole = b"".join([data async for data in runtime.logs(container_id, LogOptions())])
+    assert whole.decode() == expected
+    tail = b"".join([data async for data in runtime.logs(container_id, LogOptions(tail=15_000))])
+    assert tail.decode() == expected[expected.index("5001\n") :]
+
+
+async def test_a_long_line_is_one_line_of_the_log(runtime: DockerRuntime) -> None:
+    """The engine cuts lines at 16 KiB."""
+    script = "echo first; head -c 40000 /dev/zero | tr '\\0' x; echo; printf last"
+    container_id = await run(runtime, await sandbox(runtime), "sh", "-c", script)
+    long = "x" * 40_000
+    assert await output(runtime, container_id) == f"first\n{long}\nlast"
+    tail = b"".join([data async for data in runtime.logs(container_id, LogOptions(tail=2))])
+    assert tail.decode() == f"{long}\nlast"
+    stamped = b"".join([data async for data in runtime.logs(container_id, LogOptions(timestamps=True))])
+    assert (
+        re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ", "@", stamped.decode()) == f"@first\n@{long}\n@last"
+    )
 
 
 async def test_limits_and_security_reach_the_kernel(runtime: DockerRuntime) -> None:
