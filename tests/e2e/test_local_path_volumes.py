@@ -53,6 +53,11 @@ def ended(cluster: LocalCluster, namespace: str, name: str) -> Any:
     return found
 
 
+def size_of(cluster: LocalCluster, namespace: str, name: str) -> str:
+    found = cluster.core.read_namespaced_persistent_volume_claim(name, namespace)
+    return str(found.status.capacity["storage"])
+
+
 def is_gone(cluster: LocalCluster, volume: str) -> bool:
     try:
         cluster.core.read_persistent_volume(volume)
@@ -72,9 +77,13 @@ def test_data_outlives_its_pod_and_not_its_claim(cluster: LocalCluster, namespac
     directory = Path(volume.spec.host_path.path)
     assert (directory / "file").read_text() == "hello\n"
     assert cluster.home in directory.parents
+    more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    cluster.core.patch_namespaced_persistent_volume_claim("data", namespace, more)
     cluster.core.delete_namespaced_pod("writer", namespace)
     cluster.apply(pod(namespace, "reader", "grep hello /data/file", used))
     assert ended(cluster, namespace, "reader").spec.node_name == written.spec.node_name
+    # Where volumes are held to their size, it has grown when the next pod has mounted it.
+    until(lambda: size_of(cluster, namespace, "data") == "2Gi", 60, "the claim has grown")
     cluster.core.delete_namespaced_persistent_volume_claim("data", namespace)
     assert directory.exists(), "a pod still refers to it"
     cluster.core.delete_namespaced_pod("reader", namespace)

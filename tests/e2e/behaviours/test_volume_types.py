@@ -145,7 +145,7 @@ def made(pods: Pods, host: Path) -> Iterator[None]:
     pods.create(
         "grouped",
         shell(
-            "touch /p/file /e/file /s/file; stat -c '%a %g %u %n' /p /p/file /e /e/file /s /s/file; "
+            "exec 2>&1; touch /p/file /e/file /s/file; stat -c '%a %g %u %n' /p /p/file /e /e/file /s /s/file; "
             "touch /r/file; stat -c '%n' /e/sub/path",
             volumeMounts=[
                 at("p", "/p"), at("e", "/e"), at("e", "/s", subPathExpr="sub/$(OF)"), at("p", "/r", readOnly=True),
