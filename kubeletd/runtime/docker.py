@@ -14,9 +14,16 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import quote
 
-from kubeletd.runtime import dockerinfo, dockerspec, lostprocesses, pause, podcgroups, privileges
+from kubeletd.runtime import (
+    clusternetwork,
+    dockerinfo,
+    dockerspec,
+    lostprocesses,
+    pause,
+    podcgroups,
+    privileges,
+)
 from kubeletd.runtime.cgroups import Cgroups
 from kubeletd.runtime.dockerengine import Engine, failure
 from kubeletd.runtime.dockerimages import DockerImages
@@ -103,22 +110,8 @@ class DockerRuntime(DockerProcesses, DockerLogs, DockerImages, DockerViews):
         await self._engine.close()
 
     async def _ensure_network(self) -> None:
-        path = f"/networks/{quote(self.network)}"
-        try:
-            await self._engine.call("GET", path)
-            return
-        except EngineError as error:
-            if error.status != 404:
-                raise SandboxFailure(error.message) from error
         body = dockerspec.network_config(self.network, self._subnet, self._gateway, self.bridge, self.cluster)
-        try:
-            await self._engine.call("POST", "/networks/create", body=body)
-        except EngineError as refused:
-            # Another node's agent may have been faster: the engine refuses a second network on the subnet.
-            try:
-                await self._engine.call("GET", path)
-            except EngineError:
-                raise SandboxFailure(f"cannot create network {self.network}: {refused.message}") from refused
+        await clusternetwork.ensure(self._engine, self.network, body)
 
     async def _ensure_pause(self, architecture: str) -> None:
         name, archive = pause.image(architecture)
