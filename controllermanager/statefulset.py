@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 from apimachinery import meta, selectors
 from controllermanager.controller import PODS, Controller, Key
 from controllermanager.plans import statefulset as plans
+from controllermanager.plans.claimretention import CLAIMS
 from controllermanager.plans.revisions import REVISIONS
-from controllermanager.plans.statefulset import CLAIMS, STATEFUL_SETS
+from controllermanager.plans.statefulset import STATEFUL_SETS
 from controllermanager.plans.views import PodView, by_controller, object_by_controller, object_by_namespace
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from apimachinery import resources
 from controllermanager.plans import daemonset, statefulset
+from controllermanager.plans.claimretention import CLAIMS
 from controllermanager.plans.daemonset import DAEMON_SETS
 from controllermanager.plans.revisions import REVISIONS
-from controllermanager.plans.statefulset import CLAIMS, STATEFUL_SETS
+from controllermanager.plans.statefulset import STATEFUL_SETS
 
 PODS = resources.get("pods")
 NODES = resources.get("nodes")
