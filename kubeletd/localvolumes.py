@@ -63,6 +63,12 @@ def make(root: Path, volume: Mapping[str, Any]) -> str | None:
     return str(path)
 
 
+def present(root: Path) -> list[str]:
+    """The names of the volumes that are there."""
+    place = directory(root)
+    return [name for name in os.listdir(place) if _NAME.fullmatch(name)] if place.exists() else []
+
+
 def quota_device(root: Path) -> str:
     """The device of the volumes' file system if it can hold each to its size, "" if it cannot."""
     place = directory(root)

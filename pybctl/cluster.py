@@ -297,7 +297,7 @@ def stop(home: ClusterHome) -> None:
 
 def delete(home: ClusterHome, step: Step) -> None:
     """Ends and removes everything of a cluster: processes, containers, network, rules, mounts, files, context."""
-    from kubeletd import mounts
+    from kubeletd import localvolumes, mounts
 
     step("Stopping processes")
     stop(home)
@@ -311,7 +311,11 @@ def delete(home: ClusterHome, step: Step) -> None:
     for point in mounts.below(home.directory):
         mounts.unmount(point)
     userconfig.remove(spec.name)
-    home.remove()
+    for root in home.directory.glob("nodes/*/root"):
+        # One by one, as they may have limits that go with them.
+        for name in localvolumes.present(root):
+            localvolumes.remove(root, name)
+    mounts.remove(home.directory)
 
 
 def stop_node(home: ClusterHome, node: str) -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,9 +99,6 @@ class ClusterHome:
         for directory in (self.directory, self.data, self.run, self.logs):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.directory / "cluster.json").write_text(spec.to_json())
-
-    def remove(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=False)
 
 
 def clusters() -> list[ClusterHome]:

@@ -35,6 +35,13 @@ def test_a_directory_is_made_for_every_user_and_kept(tmp_path: Path) -> None:
     assert (Path(path) / "data").read_text() == "kept"
 
 
+def test_volumes_that_are_there_are_known_by_name(tmp_path: Path) -> None:
+    assert localvolumes.present(tmp_path) == []
+    localvolumes.make(tmp_path, volume(tmp_path))
+    (tmp_path / "local-path" / ".pvc-2.new").mkdir()
+    assert localvolumes.present(tmp_path) == ["pvc-1"]
+
+
 def test_other_volumes_are_not_ours(tmp_path: Path) -> None:
     by_hand = volume(tmp_path)
     by_hand["metadata"]["annotations"] = {}
