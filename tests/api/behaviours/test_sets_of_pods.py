@@ -332,6 +332,7 @@ def test_replication_controller_get_and_update_replicationcontroller_scale(contr
     scale = life.get("ss", "scale")
     assert (scale["kind"], scale["spec"]["replicas"]) == ("Scale", 1)
     scale["spec"]["replicas"] = 2
+    scale["metadata"]["resourceVersion"] = ""  # whatever the controller writes meanwhile
     assert fine(controllers.api.put(life.at("ss", "scale"), scale))["spec"]["replicas"] == 2
     assert life.get("ss")["spec"]["replicas"] == 2
     eventually(lambda: len(controllers.hands.pods()) == 2)
