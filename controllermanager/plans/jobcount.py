@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from apimachinery import meta
 from controllermanager.plans import indexes, jobpolicy
 from controllermanager.plans.views import PodView
 
@@ -164,17 +163,13 @@ class Count:
 
     def failures_since_success(self) -> tuple[int, str]:
         """(how many pods failed after the last that succeeded, when the last one failed)."""
-        ended = sorted(
-            (meta.parse_time(at), p.phase == "Succeeded", at)
-            for p in self.pods
-            if (p.phase == "Succeeded" or self.has_failed(p)) and (at := ended_at(p))
-        )
-        count, last = 0, ""
-        for _, well, at in reversed(ended):
-            if well:
-                break
-            count, last = count + 1, last or at
-        return count, last
+        failed = [at for p in self.pods if self.has_failed(p) and (at := ended_at(p))]
+        if not failed:
+            return 0, ""
+        succeeded = max((ended_at(p) for p in self.pods if p.phase == "Succeeded"), default="")
+        # These times are all of one form, so that their texts have their order.
+        after = [at for at in failed if at > succeeded]
+        return len(after), max(after, default="")
 
 
 def index_of(pod: PodView) -> int | None:
