@@ -88,6 +88,11 @@ class Options(ComponentConfig):
     allowed_unsafe_sysctls: tuple[str, ...] = Field(
         (), description="sysctls that pods of this node may set beside the safe ones; kernel.msg* for many"
     )
+    shares_machine: bool = Field(
+        False,
+        description="other nodes are on this machine: a hostPort without hostIP is opened on this node's address, "
+        "and on 127.0.0.1 by the first of them that wants it",
+    )
     pod_max_pids: int = Field(0, ge=0, description="how many processes a pod may have; 0: no limit")
     max_parallel_image_pulls: int = Field(
         3, ge=1, description="how many images are pulled at once; 1: one after the other"

@@ -40,5 +40,6 @@ class Parts:
     facts: Callable[[], PodFacts]  # the node's, without a pod's address
     clock: Callable[[], float]
     memory_capacity: int = 0
+    shares_machine: bool = False  # other nodes are on this machine
     pod_max_pids: int = 0  # processes of a pod; 0: no limit
     csi: CsiNode | None = None

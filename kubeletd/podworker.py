@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from apimachinery.errors import StatusError
-from kubeletd import podfiles, runtimeclasses, translate
+from kubeletd import translate
 from kubeletd.ending import Endings
 from kubeletd.interfaces import HookFailure, MountError, Pod, PodConfigError, PodFacts, ProbeResult
 from kubeletd.network import AddressesExhausted
@@ -22,6 +22,7 @@ from kubeletd.podstate.sizes import UNSIZED
 from kubeletd.preparation import Gathered, gather, prepare
 from kubeletd.resizing import resize
 from kubeletd.runtime.interface import EngineUnavailable, RuntimeEvent, RuntimeFailure, StartError
+from kubeletd.sandboxes import sandbox_spec
 
 log = logging.getLogger(__name__)
 
@@ -233,21 +234,12 @@ class PodWorker:
                 raise AssertionError(f"{instruction} has no outcome")
 
     async def _create_sandbox(self, instruction: do.CreateSandbox) -> ev.Event:
-        parts = self._parts
-        host = translate.host_network(self.pod)
         try:
-            ip = "" if host else await parts.addresses.acquire(self.uid)
-            if parts.root is not None:
-                for reason, message in podfiles.write(parts.root, self.pod, ip, parts.dns):
-                    self._record("", "Warning", reason, message)
-            handler = await runtimeclasses.handler(parts.sources, self.pod)
-            spec = translate.sandbox_spec(
-                self.pod, instruction.attempt, ip, parts.dns.domain, handler, parts.pod_max_pids
-            )
-            sandbox_id = await parts.runtime.create_sandbox(spec)
+            spec = await sandbox_spec(self._parts, self.pod, instruction.attempt)
+            sandbox_id = await self._parts.runtime.create_sandbox(spec)
         except (RuntimeFailure, AddressesExhausted, PodConfigError, StatusError, OSError) as error:
             return ev.SandboxFailed(f"Failed to create pod sandbox: {error}")
-        return ev.SandboxCreated(sandbox_id, ip)
+        return ev.SandboxCreated(sandbox_id, spec.ip)
 
     async def _remove(self, container_id: str) -> bool:
         try:

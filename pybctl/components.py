@@ -101,6 +101,7 @@ def _agent(home: ClusterHome, spec: ClusterSpec, node: NodeSpec) -> list[str]:
         "--image-gc-high-threshold=100",
         # The engine is every node's, and so are its images.
         f"--image-pull-records={home.directory / 'images'}",
+        *(["--shares-machine"] if len(spec.nodes) > 1 else []),
         *(f"--capacity={key}={value}" for key, value in node.capacity.items()),
         *(f"--node-labels={key}={value}" for key, value in node.labels.items()),
     )

@@ -29,8 +29,8 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def ports() -> tuple[int, int]:
-    return free_port(), free_port()
+def ports() -> tuple[int, ...]:
+    return free_port(), free_port(), free_port()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def node(pods: Pods) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def made(pods: Pods, ports: tuple[int, int], node: tuple[str, str]) -> None:
+def made(pods: Pods, cluster: LocalCluster, ports: tuple[int, ...], node: tuple[str, str]) -> None:
     client = APIClient(version="auto")
     busyboximage.ensure(client, IMAGE, programs=("/usr/bin/perl",))
     client.close()
@@ -68,6 +68,20 @@ def made(pods: Pods, ports: tuple[int, int], node: tuple[str, str]) -> None:
         wanted = {"containerPort": inside, "hostPort": port, "protocol": protocol, "hostIP": ip}
         serving = shell(ANSWER, image=IMAGE, readinessProbe=ready, ports=[wanted])
         pods.create(pod, serving, nodeSelector={"kubernetes.io/hostname": name})
+    serving = shell(
+        ANSWER, image=IMAGE, readinessProbe=ready, ports=[{"containerPort": HTTP, "hostPort": ports[2]}]
+    )
+    template = {
+        "metadata": {"labels": {"app": "each"}},
+        "spec": {"containers": [serving], "terminationGracePeriodSeconds": 1},
+    }
+    cluster.apply(
+        {
+            "apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": {"name": "each", "namespace": pods.namespace},
+            "spec": {"selector": {"matchLabels": {"app": "each"}}, "template": template},
+        }
+    )  # fmt: skip
 
 
 def hosts(pods: Pods, name: str) -> tuple[str, list[str]]:
@@ -138,7 +152,7 @@ def by_udp(address: str, port: int) -> str:
 
 
 def test_scheduling_hostport_matching_and_hostip_and_protocol_not_matching(
-    pods: Pods, ports: tuple[int, int], node: tuple[str, str]
+    pods: Pods, ports: tuple[int, ...], node: tuple[str, str]
 ) -> None:
     for name in ("tcp-local", "tcp-node", "udp-node"):
         assert pods.ready(name)["spec"]["nodeName"] == node[0]
@@ -154,7 +168,7 @@ def test_scheduling_hostport_matching_and_hostip_and_protocol_not_matching(
 
 
 def test_scheduling_hostport_and_protocol_match_hostips_different_but_one_is_default_hostip_0_0_0_0(
-    pods: Pods, ports: tuple[int, int], node: tuple[str, str]
+    pods: Pods, ports: tuple[int, ...], node: tuple[str, str]
 ) -> None:
     pods.ready("everywhere")
     assert by_http(node[1], ports[1]) == by_http(LOCAL, ports[1]) == "everywhere"
@@ -173,3 +187,21 @@ def test_scheduling_hostport_and_protocol_match_hostips_different_but_one_is_def
         "Pod was rejected: Predicate NodePorts failed: "
         "node(s) didn't have free ports for the requested pod ports"
     )
+
+
+def test_a_port_of_each_of_several_nodes_on_one_machine(
+    pods: Pods, cluster: LocalCluster, ports: tuple[int, ...]
+) -> None:
+    addresses = {
+        node.metadata.name: next(a.address for a in node.status.addresses if a.type == "InternalIP")
+        for node in pods.core.list_node().items
+    }
+
+    def each() -> dict[str, str]:
+        found = [pod for pod in cluster.pods(pods.namespace, "app=each") if condition(pod, "Ready") == "True"]
+        return {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in found}
+
+    until(lambda: each().keys() == addresses.keys(), 90, "a pod of every node")
+    names = each()
+    assert {node: by_http(address, ports[2]) for node, address in addresses.items()} == names
+    assert by_http(LOCAL, ports[2]) in names.values()
