@@ -129,5 +129,7 @@ class Resizer(Reconciler):
     ) -> Object:
         now = meta.rfc3339(datetime.now(UTC))
         status: Object = {"conditions": conditions(claim, kind, message, now), **(more or {})}
-        patch = {"metadata": {"uid": claim["metadata"]["uid"]}, "status": status}
+        # The node may have been faster: what it has written is not to be taken back.
+        held = {key: claim["metadata"][key] for key in ("uid", "resourceVersion")}
+        patch = {"metadata": held, "status": status}
         return await self.patch(CLAIMS, claim, patch, subresource="status")

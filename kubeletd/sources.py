@@ -31,6 +31,9 @@ _KINDS: dict[str, Resource] = {
     "VolumeAttachment": resources.get("volumeattachments", "storage.k8s.io"),
 }
 
+# What others bring about step by step is never taken from memory: the step waited for may just have been made.
+_ALWAYS_READ = frozenset(("PersistentVolumeClaim", "PersistentVolume", "VolumeAttachment"))
+
 Kind = Literal[
     "ConfigMap",
     "Secret",
@@ -97,7 +100,7 @@ class ApiSources:
             found: Pod | None = watched.informer.store.get((namespace, name))
             return found
         recent = self._recent.get(key)
-        if recent is not None and time.monotonic() - recent[0] < _FRESH_SECONDS:
+        if recent is not None and kind not in _ALWAYS_READ and time.monotonic() - recent[0] < _FRESH_SECONDS:
             return recent[1]
         task = self._reading.get(key)
         if task is None:

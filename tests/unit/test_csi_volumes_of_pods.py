@@ -18,6 +18,7 @@ from kubeletd.csi.plan import Device as Staged
 from kubeletd.csi.plan import Publication
 from kubeletd.interfaces import PodConfigError, PodFacts
 from kubeletd.runtime.specs import ContainerSpec, Device, Identity
+from kubeletd.sources import ApiSources, Kind
 from kubeletd.stats_model import VolumeFigures
 from kubeletd.volumetypes import hostpath
 from kubeletd.volumetypes.interface import Asked, Node
@@ -279,3 +280,24 @@ def test_entries_of_a_directory_are_told() -> None:
     assert changes == [("a.sock", True), ("a.sock", False), ("", True)]
     with pytest.raises(NotADirectoryError):
         inotify.parse(told(0x8000, b""))
+
+
+class CountingClient:
+    """Answers every get with another revision of the object."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+
+    async def get(self, resource: Any, name: str, namespace: str = "") -> dict[str, Any]:
+        self.revision += 1
+        return {"metadata": {"name": name, "resourceVersion": str(self.revision)}}
+
+
+async def test_volumes_and_their_claims_are_read_as_they_are_now() -> None:
+    sources = ApiSources(CountingClient())  # type: ignore[arg-type]
+    kinds: tuple[Kind, ...] = ("PersistentVolume", "PersistentVolumeClaim", "VolumeAttachment")
+    for kind in kinds:
+        first, second = await sources.get(kind, "", "x"), await sources.get(kind, "", "x")
+        assert first != second, kind
+    secret = await sources.get("Secret", "ns", "x")
+    assert await sources.get("Secret", "ns", "x") == secret
