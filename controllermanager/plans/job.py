@@ -126,7 +126,7 @@ class _Pass:
         else:
             requeue = self._manage(plan)
         self._suspension(suspended, verdict is not None)
-        uncounted, freed = self.count.settle(verdict is not None)
+        uncounted, freed = self.count.settle(verdict[0] if verdict is not None else "")
         over = self._conclude(verdict, uncounted)
         plan.before = self._write(self._status(start, over, uncounted), uncounted)
         plan.after += [free(pod) for pod in freed]

@@ -121,22 +121,31 @@ class Count:
     def failed(self) -> int:
         return self.counted["failed"] + len(self.uncounted["failed"]) + len(self.failures)
 
-    def settle(self, decided: bool) -> tuple[Object, list[PodView]]:
+    def settle(self, verdict: str = "") -> tuple[Object, list[PodView]]:
         """(the lists of uncounted pods to write down, the pods to let go once they are written).
 
-        When all is `decided`, no index is tried again and no pod is kept for it.
+        With a verdict no index is tried again, and no pod is waited for: all that did not end well before a failure
+        count as failed, and after a success as nothing.
         """
-        kept = set() if decided else {pod.uid for pod in self.delayed.values()}
+        kept = set() if verdict else {pod.uid for pod in self.delayed.values()}
         lists = {kind: list(uids) for kind, uids in self.uncounted.items()}
-        lists["succeeded"] += [p.uid for p in self._fresh if p.phase == "Succeeded" and self._is_valid(p)]
-        lists["failed"] += [p.uid for p in self.failures if p.uid not in kept]
+        valid = [p for p in self._fresh if self._is_valid(p)]
+        lists["succeeded"] += [p.uid for p in valid if p.phase == "Succeeded"]
+        failed = self.failures
+        if verdict == "Failed":
+            failed = [
+                p for p in valid if p.phase != "Succeeded" and (self.counts(p) or not self.has_failed(p))
+            ]
+        lists["failed"] += [p.uid for p in failed if p.uid not in kept]
         known = {*lists["succeeded"], *lists["failed"]}
+        # What is active is deleted first.
         free = [
             p
             for p in self.pods
             if FINALIZER in p.finalizers
+            and not p.active
             and p.uid not in kept
-            and (p.uid in known or p.finished or self.has_failed(p))
+            and (verdict or p.uid in known or p.finished or self.has_failed(p))
         ]
         return lists, free
 

@@ -55,6 +55,28 @@ def test_an_exit_code_fails_the_job_early() -> None:
     assert not any(FINALIZER in p.finalizers for p in model.pods(PODS))
 
 
+@pytest.mark.parametrize("well", [True, False])
+def test_nothing_is_waited_for_once_it_is_decided(well: bool) -> None:
+    """A pod that goes before it ran says nothing of its end: it is let go all the same."""
+    policy = rules(on_codes("FailJob", 1), successPolicy={"rules": [{"succeededCount": 1}]})
+    model = indexed(3, 2, **policy)
+    model.sync()
+    pods = model.by_index()
+    model.end(pods[0], "Succeeded" if well else "Failed", 0 if well else 1)
+    model.sync()
+    assert model.running() == []
+    for _ in range(4):
+        model.sync()
+        for pod in model.pods(PODS):
+            if pod.deleting and not pod.finalizers:
+                model.remove(PODS, pod.name)
+    kind = "Complete" if well else "Failed"
+    assert kind in model.conditions()
+    assert (model.status().get("succeeded", 0), model.status().get("failed", 0)) == (
+        (1, 0) if well else (0, 2)
+    )
+
+
 def test_ignored_failures_do_not_count() -> None:
     rule = on_condition("Ignore", "DisruptionTarget")
     model = indexed(3, 3, backoffLimit=0, **rules(rule, on_codes("FailJob", 0, operator="NotIn")))
