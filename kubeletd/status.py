@@ -11,6 +11,7 @@ from kubeletd import qos
 from kubeletd.interfaces import Pod
 from kubeletd.podstate.model import ContainerRecord, Ended, PodState, SandboxStep, Setup, Step
 from kubeletd.podstate.resize import differs, in_progress
+from kubeletd.podstate.restart import restarting_all
 from kubeletd.translate import host_network
 
 Object = dict[str, Any]
@@ -200,6 +201,7 @@ def _conditions(
         {"type": "PodScheduled", "status": "True"},
         *_resize_conditions(state),
         *_disruption(state),
+        *_restart_conditions(state, before),
     ]
     result = []
     generation = status.get("observedGeneration")
@@ -220,6 +222,13 @@ def _disruption(state: PodState) -> list[Object]:
     if state.failed is None or state.failed[0] not in ("Evicted", "Terminated"):
         return []
     return [_condition("DisruptionTarget", True, "TerminationByKubelet", state.failed[1])]
+
+
+def _restart_conditions(state: PodState, before: Mapping[str, Any]) -> list[Object]:
+    """That all containers are being restarted, or were (KEP-5532)."""
+    kind = "AllContainersRestarting"
+    going = restarting_all(state)
+    return [_condition(kind, going)] if going or kind in before else []
 
 
 def _resize_conditions(state: PodState) -> list[Object]:

@@ -9,7 +9,7 @@ from kubeletd.podstate import instructions as do
 from kubeletd.podstate.model import ContainerRecord, PodState, Removal, SandboxStep, Setup, Step, Stop
 from kubeletd.podstate.plan import ContainerPlan
 from kubeletd.podstate.resize import differs
-from kubeletd.podstate.restart import again, next_run, restarts
+from kubeletd.podstate.restart import again, backed_off, next_run, restarting_all, restarts, restarts_pod
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 MINIMUM_SIDECAR_GRACE = 2.0
@@ -63,11 +63,13 @@ def decide(state: PodState, now: float) -> tuple[PodState, list[do.Instruction]]
         return replace(state, wake_at=0.0), []
     turn = _Turn(state, now)
     _give_up_late(turn)
-    if not turn.state.stopping:
+    if restarting_all(turn.state):
+        _restart_all(turn)
+    if not turn.state.stopping and not restarting_all(turn.state):
         _finish(turn)
     if turn.state.stopping:
         _terminate(turn)
-    else:
+    elif not restarting_all(turn.state):
         _resize(turn)
         _stop_single(turn)
         _advance(turn)
@@ -106,6 +108,28 @@ def _finish(turn: _Turn) -> None:
         )
     if finished:
         turn.state = replace(state, finished=True, deadline=turn.now + state.plan.grace)
+
+
+def _restart_all(turn: _Turn) -> None:
+    """Ends every container at once, without grace. When none is left the pod begins anew, in the same sandbox."""
+    for name, record in turn.every_record():
+        if record.step is Step.RUNNING:
+            turn.stop(name, turn.now, f"Stopping container {name}")
+        elif record.step is Step.PREPARING:
+            turn.cancel(name)
+        elif record.step is Step.CREATED:
+            turn.discard_created(name)
+    own = [*turn.records("init", "sidecar", "container")]
+    causes = {plan.name: record for plan, record in own if restarts_pod(plan, record)}
+    if any(record.alive for _, record in turn.every_record()):
+        return
+    if any(turn.now < record.retry_at for record in causes.values()):
+        return
+    for plan, record in own:
+        if record.step is Step.EXITED:
+            record = backed_off(again(record), turn.now) if plan.name in causes else again(record)
+            turn.state = turn.state.with_record(plan.name, record)
+    turn.state = replace(turn.state, initialized=False)
 
 
 def _stop_single(turn: _Turn) -> None:

@@ -16,10 +16,11 @@ DEFAULT_GRACE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class ExitRule:
-    """A container's restartPolicyRule: does an exit code in (or not in) `codes` restart it?"""
+    """A container's restartPolicyRule: does an exit code in (or not in) `codes` restart it, or all of its pod?"""
 
     codes: frozenset[int]
     inside: bool
+    whole_pod: bool = False
 
     def matches(self, code: int) -> bool:
         return (code in self.codes) is self.inside
@@ -79,9 +80,11 @@ def _rules(container: Mapping[str, Any]) -> tuple[ExitRule, ...]:
     rules = []
     for rule in container.get("restartPolicyRules") or ():
         codes = rule.get("exitCodes") or {}
-        if rule.get("action") == "Restart" and codes:
+        action = rule.get("action")
+        if action in ("Restart", "RestartAllContainers") and codes:
             inside = codes.get("operator") == "In"
-            rules.append(ExitRule(frozenset(codes.get("values") or ()), inside))
+            whole_pod = action == "RestartAllContainers"
+            rules.append(ExitRule(frozenset(codes.get("values") or ()), inside, whole_pod))
     return tuple(rules)
 
 

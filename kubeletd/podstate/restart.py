@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kubeletd.podstate.model import ContainerRecord, Ended, Step
+from kubeletd.podstate.model import ContainerRecord, Ended, PodState, Step
 from kubeletd.podstate.plan import ContainerPlan, PodPlan
 
 INITIAL_BACKOFF = 10.0
@@ -21,6 +21,20 @@ def restarts(plan: ContainerPlan, exit_code: int) -> bool:
     if plan.restart == "Always":
         return True
     return plan.restart == "OnFailure" and exit_code != 0
+
+
+def restarts_pod(plan: ContainerPlan, record: ContainerRecord) -> bool:
+    """Whether a container ended in a way for which all of its pod's are to run again (KEP-5532)."""
+    if record.step is not Step.EXITED or record.ended is None:
+        return False
+    code = record.ended.exit_code
+    rule = next((rule for rule in plan.rules if rule.matches(code)), None)
+    return rule is not None and rule.whole_pod
+
+
+def restarting_all(state: PodState) -> bool:
+    """Whether all containers of a pod are being ended, to begin anew."""
+    return not state.stopping and any(restarts_pod(c, state.record(c.name)) for c in state.plan.containers)
 
 
 def duration(seconds: float) -> str:
@@ -80,8 +94,13 @@ def ended(record: ContainerRecord, end: Ended, plan: ContainerPlan | None, pod: 
 
 def next_run(record: ContainerRecord, now: float) -> ContainerRecord:
     """The record of a container that ended, as its next run begins to be prepared."""
+    return replace(backed_off(again(record), now), step=Step.PREPARING)
+
+
+def backed_off(record: ContainerRecord, now: float) -> ContainerRecord:
+    """The record with the wait that comes after its next run."""
     backoff = min(record.backoff * 2, MAX_BACKOFF) if record.backoff else INITIAL_BACKOFF
-    return replace(again(record), step=Step.PREPARING, backoff=backoff, backoff_at=now)
+    return replace(record, backoff=backoff, backoff_at=now)
 
 
 def again(record: ContainerRecord) -> ContainerRecord:

@@ -92,9 +92,10 @@ class Audit:
             found.append(f"{len(kept)} network namespaces for {len(sandboxes)} sandboxes")
         forwarding = sum(1 for sandbox in sandboxes if any(p.get("PublicPort") for p in sandbox["Ports"]))
         rules = [line for line in _output("iptables", "-t", "nat", "-S").splitlines() if "--to-dest" in line]
-        rules = [line for line in rules if bridge in line]
-        if len(rules) != forwarding:
-            found.append(f"{len(rules)} forwarded ports for {forwarding} sandboxes that have one: {rules}")
+        # A port may be forwarded from several addresses, each by a rule.
+        ports = {line.rpartition("--to-destination ")[2] for line in rules if bridge in line}
+        if len(ports) != forwarding:
+            found.append(f"{len(ports)} forwarded ports for {forwarding} sandboxes that have one: {ports}")
         return found
 
     def _processes(self, running: list[dict[str, Any]]) -> list[str]:

@@ -11,9 +11,10 @@ from typing import Any
 from kubeletd.podstate import PodState, plan_of, step
 from kubeletd.podstate import events as ev
 from kubeletd.podstate import instructions as do
+from kubeletd.podstate.absorb import absorb
 from kubeletd.podstate.adoption import adopt
 from kubeletd.podstate.plan import ContainerPlan
-from kubeletd.podstate.restart import restarts
+from kubeletd.podstate.restart import restarting_all, restarts
 from kubeletd.runtime.interface import ContainerState, Identity
 from kubeletd.status import NodeFacts, pod_status
 
@@ -27,7 +28,7 @@ def pod(
     main: int,
     hooks: bool,
     probes: bool,
-    rules: bool = False,
+    rules: str = "",
     **spec: Any,
 ) -> dict[str, Any]:
     def container(name: str, **more: Any) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def pod(
             codes = {"operator": "In", "values": [RESTARTED_BY_RULE]}
             result |= {
                 "restartPolicy": "Never",
-                "restartPolicyRules": [{"action": "Restart", "exitCodes": codes}],
+                "restartPolicyRules": [{"action": rules, "exitCodes": codes}],
             }
         return result
 
@@ -101,6 +102,7 @@ class World:
         self.mounted = False
         self.deleted = False
         self.stopping = False
+        self.restarting_all = False
         self.done: set[str] = set()  # main containers that ended for good
         self.completed: dict[str, str] = {}  # init container → the sandbox in which it succeeded
         self.told: list[ev.Event] = []
@@ -137,6 +139,13 @@ class World:
         for name, record in before.containers.items():
             assert after.record(name).attempt >= record.attempt, "a restart is forgotten"
         self.stopping = after.stopping
+        anew = self.restarting_all or restarting_all(absorb(before, event, self.now)[0])
+        if anew and not restarting_all(after) and not after.stopping:
+            old = {i: n for i, n in self.alive.items() if not self.made[i].stray}
+            assert not old, "the pod begins anew beside what was there"
+            self.done = {name for name in self.done if self.planned(name).kind == "ephemeral"}
+            self.completed.clear()
+        self.restarting_all = restarting_all(after)
         for instruction in out:
             self.accept(instruction)
         if self.stopping:
@@ -388,6 +397,7 @@ class World:
                 self.done.add(plan.name)
         self.state = adopt(self.plan, self.found(), self.manifest.get("status") or {}, self.now)
         self.stopping = self.state.stopping
+        self.restarting_all = restarting_all(self.state)
         self.send(ev.PodChanged(self.plan))
 
     def done_unheard(self, instruction: do.Instruction) -> None:

@@ -14,6 +14,7 @@ from podworld import World, pod
 from kubeletd.podstate import events as ev
 from kubeletd.podstate.model import SandboxStep, Step
 
+RULES = ("", "Restart", "RestartAllContainers")
 plans = st.builds(
     pod,
     policy=st.sampled_from(["Always", "OnFailure", "Never"]),
@@ -22,7 +23,7 @@ plans = st.builds(
     main=st.integers(1, 2),
     hooks=st.booleans(),
     probes=st.booleans(),
-    rules=st.booleans(),
+    rules=st.sampled_from(RULES),
 )
 limited = st.builds(
     lambda manifest, seconds: {**manifest, "spec": {**manifest["spec"], "activeDeadlineSeconds": seconds}},
@@ -148,7 +149,8 @@ def long_life(seed: int, *kinds: str) -> tuple[dict[str, Any], list[tuple[str, i
     manifest = pod(
         chance.choice(["Always", "OnFailure", "Never"]),
         *(chance.randint(0, 2), chance.randint(0, 2), chance.randint(1, 2)),
-        *(chance.random() < 0.5 for _ in range(3)),
+        *(chance.random() < 0.5 for _ in range(2)),
+        chance.choice(RULES),
         activeDeadlineSeconds=chance.randint(1, 60) if chance.random() < 0.2 else None,
     )
     pool = [*COMMON, *["outcome"] * 10, *kinds]
