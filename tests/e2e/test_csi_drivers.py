@@ -404,7 +404,8 @@ def test_driver_and_agent_come_back_to_what_was_there(
     driver.start_node(node)
     gone(cluster, namespace, "user")
     until(lambda: driver.calls("NodeUnstageVolume", volumeId=handle), 60, "the volume to be unstaged")
-    assert len(driver.calls("NodeStageVolume", volumeId=handle)) == 1
+    for method in ("NodeStageVolume", "NodePublishVolume"):
+        assert len(driver.calls(method, volumeId=handle)) == 1, method
     until(lambda: driver.registered(node), 30)
     # What it holds is there for the next pod.
     cluster.apply(pod(namespace, "next", "grep kept /data/file", uses("data")))
