@@ -22,9 +22,11 @@ def _check(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def mount_tmpfs(target: Path, *, size: int = 0, mode: int = 0o755, executable: bool = True) -> None:
+def mount_tmpfs(
+    target: Path, *, size: int = 0, mode: int = 0o755, group: int = 0, executable: bool = True
+) -> None:
     """A tmpfs of at most `size` bytes (0: the kernel's half of memory) on `target`. Raises OSError."""
-    options = f"mode={mode:o}" + (f",size={size}" if size else "")
+    options = f"mode={mode:o},gid={group}" + (f",size={size}" if size else "")
     flags = _MS_NOSUID | _MS_NODEV | (0 if executable else _MS_NOEXEC)
     result = _libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", flags, options.encode())
     _check(result, f"mount tmpfs on {target}")

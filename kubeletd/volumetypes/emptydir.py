@@ -9,6 +9,7 @@ from pathlib import Path
 from apimachinery import quantity
 from kubeletd import mounts
 from kubeletd.interfaces import MountError, Pod
+from kubeletd.projection import fs_group
 from kubeletd.volumetypes.interface import Asked, Node
 from kubeletd.volumetypes.ownership import give_to_group
 
@@ -59,16 +60,21 @@ def _make(asked: Asked) -> str:
         raise MountError(_no_huge_pages(asked.pod, medium))
     if medium not in ("", "Memory"):
         raise MountError(f'unknown storage medium "{medium}"')
-    fresh = not directory.exists()
-    directory.mkdir(parents=True, exist_ok=True)
-    if medium == "Memory" and not os.path.ismount(directory):
-        # As every tmpfs is unless a mode is asked for: in it only a file's owner may remove it.
-        mounts.mount_tmpfs(directory, size=memory_size(asked), mode=0o1777)
-        give_to_group(asked.pod, directory)
-    elif fresh:
+    if medium == "Memory":
+        directory.mkdir(parents=True, exist_ok=True)
+        if not os.path.ismount(directory):
+            group = fs_group(asked.pod)
+            # As every tmpfs is unless a mode is asked for: in it only a file's owner may remove it.
+            mode = 0o1777 if group is None else 0o3777
+            mounts.mount_tmpfs(directory, size=memory_size(asked), mode=mode, group=group or 0)
+    elif not directory.exists():
+        # It is there when it is as it should be: an agent that ends half-way leaves nothing that looks done.
+        new = directory.with_name(f".{directory.name}.new")
+        new.mkdir(parents=True, exist_ok=True)
         # Any user of the pod may write; mkdir's mode is cut by the umask, chmod's is not.
-        os.chmod(directory, 0o777)
-        give_to_group(asked.pod, directory)
+        os.chmod(new, 0o777)
+        give_to_group(asked.pod, new)
+        new.rename(directory)
     return str(directory)
 
 

@@ -31,8 +31,9 @@ def _show(asked: Asked) -> str:
             raise MountError(f'local volume "{path}" is not a directory: only volumes of files are supported')
         raise MountError(f'path "{path}" does not exist')
     if not mounts.count_at(asked.directory):
+        if not asked.read_only:
+            give_to_group(asked.pod, Path(os.path.realpath(path)), may_skip=True)
+        # That it is mounted says that the rest is done.
         asked.directory.mkdir(parents=True, exist_ok=True)
         mounts.bind(Path(path), asked.directory)
-        if not asked.read_only:
-            give_to_group(asked.pod, asked.directory, may_skip=True)
     return str(asked.directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,14 +91,13 @@ def create(node: Node) -> Shown:
 def _show(pod: Pod, directory: Path, payload: Payload, in_memory: bool) -> None:
     """Writes a shown volume. What may be secret is never on disk."""
     group = fs_group(pod)
-    fresh = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     if in_memory and not os.path.ismount(directory):
-        mounts.mount_tmpfs(directory, mode=0o1777, executable=False)
-        fresh = True
-    if fresh:
-        if group is not None:
-            os.chown(directory, -1, group)
-        sticky = 0o1000 if in_memory else 0  # as every tmpfs is unless a mode is asked for
-        os.chmod(directory, 0o777 | sticky | (0o2000 if group is not None else 0))
+        mounts.mount_tmpfs(directory, executable=False)
+    sticky = 0o1000 if in_memory else 0  # as every tmpfs is unless a mode is asked for
+    mode = 0o777 | sticky | (0o2000 if group is not None else 0)
+    if group is not None and directory.stat().st_gid != group:
+        os.chown(directory, -1, group)
+    if stat.S_IMODE(directory.stat().st_mode) != mode:
+        os.chmod(directory, mode)
     atomicfiles.write(directory, payload, group=group if group is not None else -1)

@@ -137,6 +137,15 @@ async def test_a_pod_that_has_begun_keeps_what_it_made_of_its_directory(tmp_path
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
 
 
+async def test_what_an_ended_agent_had_begun_is_made_whole(tmp_path: Path) -> None:
+    made = emptydir.create(Node(tmp_path, None, "n"))  # type: ignore[arg-type]
+    (tmp_path / ".v.new").mkdir(0o700)
+    wants = pod(securityContext={"fsGroup": os.getgid()})
+    place = Path(await made.set_up(asked("emptyDir", {}, tmp_path / "v", pod=wants)))
+    assert stat.S_IMODE(place.stat().st_mode) == 0o2777
+    assert [path.name for path in tmp_path.iterdir()] == ["v"]
+
+
 # hostPath
 
 
