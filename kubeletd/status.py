@@ -86,6 +86,8 @@ def _phase(pod: Pod, state: PodState) -> str:
             return "Succeeded" if good else "Failed"
         if ended and len(ended) == len(main):
             return "Succeeded" if all(end.exit_code == 0 for end in ended) else "Failed"
+        if "deletionTimestamp" in pod["metadata"]:
+            return "Failed"  # What never ran has come to an end too, and who counts its end waits for one.
     begun = [
         record for record in main if record.step in (Step.RUNNING, Step.EXITED) or record.previous is not None
     ]

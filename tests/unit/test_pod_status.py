@@ -70,6 +70,17 @@ def test_phases(record: ContainerRecord, changes: dict[str, Any], phase: str) ->
     assert status({"a": record}, **changes)["phase"] == phase
 
 
+@pytest.mark.parametrize(
+    ("record", "phase"),
+    [(ContainerRecord(), "Failed"), (ended(0), "Succeeded"), (ended(1), "Failed"), (RUNNING, "Running")],
+)
+def test_a_deleted_pod_comes_to_an_end_whether_it_ran_or_not(record: ContainerRecord, phase: str) -> None:
+    pod, state = make({"a": record})
+    pod["metadata"] |= {"deletionTimestamp": "2026-01-02T03:04:05Z", "deletionGracePeriodSeconds": 1}
+    state = replace(state, plan=plan_of(pod))
+    assert statuses.pod_status(pod, state, NODE, NOW)["phase"] == phase
+
+
 def test_a_ready_pod() -> None:
     found = status({"a": RUNNING})
     assert set(conditions(found).values()) == {"True"} and len(found["conditions"]) == 5
