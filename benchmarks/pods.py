@@ -216,8 +216,8 @@ def logs(cluster: LocalCluster, runs: int, figures: Figures) -> None:
 
 
 def port_forward(cluster: LocalCluster, runs: int, megabytes: int, figures: Figures) -> None:
-    serve = f"while true; do nc -l -p 8080 -e head -c {megabytes}000000 /dev/zero; done"
-    started(cluster, "forward", command=["sh", "-c", serve])
+    serve = ["nc", "-ll", "-p", "8080", "-e", "dd", "if=/dev/zero", "bs=1000000", f"count={megabytes}"]
+    started(cluster, "forward", command=serve)
     for kind, websockets in (("WebSocket", "true"), ("SPDY", "false")):
         forward = subprocess.Popen(
             ["kubectl", "port-forward", "forward", ":8080"],
