@@ -10,8 +10,9 @@ from typing import Any
 from kubeletd import qos
 from kubeletd.interfaces import Pod
 from kubeletd.podstate.model import ContainerRecord, Ended, PodState, SandboxStep, Setup, Step
+from kubeletd.podstate.plan import ContainerPlan
 from kubeletd.podstate.resize import differs, in_progress
-from kubeletd.podstate.restart import restarting_all
+from kubeletd.podstate.restart import restarting_all, restarts
 from kubeletd.translate import host_network
 
 Object = dict[str, Any]
@@ -65,7 +66,7 @@ def pod_status(pod: Pod, state: PodState, node: NodeFacts, now: float) -> Object
         ("ephemeralContainers", "ephemeralContainerStatuses"),
     ):
         if spec.get(field):
-            status[key] = [_container_status(c, key, state, node) for c in spec[field]]
+            status[key] = [_container_status(pod, c, key, state, node) for c in spec[field]]
     status["conditions"] = _conditions(pod, state, status, old, now)
     return status
 
@@ -112,12 +113,29 @@ def _waiting(reason: str, message: str) -> Object:
     return {"waiting": {"reason": reason, "message": message} if message else {"reason": reason}}
 
 
-def _container_status(container: Mapping[str, Any], key: str, state: PodState, node: NodeFacts) -> Object:
+def _done_before(pod: Pod, key: str, state: PodState, plan: ContainerPlan) -> bool:
+    """Whether the API knows that an init container ended for good, which runs again in a new sandbox all the same. It
+    takes no status that says so: the container stays ended until it ends again."""
+    if plan.kind != "init" or pod["spec"].get("restartPolicy", "Always") == "Always":
+        return False
+    if any(rule.whole_pod for each in state.plan.containers for rule in each.rules):
+        return False
+    known = (pod.get("status") or {}).get(key) or ()
+    told = next((s.get("state") or {} for s in known if s["name"] == plan.name), {})
+    return "terminated" in told and not restarts(plan, told["terminated"].get("exitCode") or 0)
+
+
+def _container_status(
+    pod: Pod, container: Mapping[str, Any], key: str, state: PodState, node: NodeFacts
+) -> Object:
     record = state.record(container["name"])
-    plan_kind = next((c.kind for c in state.plan.containers if c.name == container["name"]), "container")
+    plan = next((c for c in state.plan.containers if c.name == container["name"]), None)
+    plan_kind = plan.kind if plan is not None else "container"
     last: Object = {}
-    if record.step is Step.RUNNING:
-        current: Object = {"running": {"startedAt": rfc3339(record.started_at)}}
+    if plan is not None and record.previous is not None and _done_before(pod, key, state, plan):
+        current: Object = _terminated(record.ended or record.previous, node)
+    elif record.step is Step.RUNNING:
+        current = {"running": {"startedAt": rfc3339(record.started_at)}}
         last = _terminated(record.previous, node) if record.previous else {}
     elif record.step is Step.EXITED and record.ended is not None:
         if record.reason and not state.stopping:
@@ -125,8 +143,9 @@ def _container_status(container: Mapping[str, Any], key: str, state: PodState, n
         else:
             current = _terminated(record.ended, node)
             last = _terminated(record.previous, node) if record.previous else {}
-    elif record.previous is not None and not record.reason:
-        # Its next run is on its way; until then it is what it was.
+    elif record.previous is not None and not record.reason and not record.resize_restart:
+        # Its next run is on its way; until then it is what it was. One restarted to be resized may have ended so well
+        # that the API would take it for over.
         current = _terminated(record.previous, node)
     else:
         last = _terminated(record.previous, node) if record.previous else {}

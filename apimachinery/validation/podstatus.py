@@ -62,6 +62,8 @@ def update(errs: Errors, new: Object, old: Object) -> None:
 
 def _transitions(errs: Errors, status: Object, before: Object, spec: Object) -> None:
     """Nothing that has ended for good is reported alive again."""
+    if _all_may_restart(spec):
+        return
     policy = spec.get("restartPolicy")
     restarting: set[Any] | None = None
     for field in _STATUSES:
@@ -84,6 +86,12 @@ def _transitions(errs: Errors, status: Object, before: Object, spec: Object) -> 
             if was.get("name") not in restarting:
                 text = "may not be transitioned to non-terminated state"
                 errs.append(forbidden_field(f"status.{field}[{i}].state", text))
+
+
+def _all_may_restart(spec: Object) -> bool:
+    """Whether a container's end may make the whole pod begin anew (KEP-5532)."""
+    rules = (rule for container in _restartable(spec) for rule in container.get("restartPolicyRules") or ())
+    return any(rule.get("action") == "RestartAllContainers" for rule in rules)
 
 
 def _restartable(spec: Object) -> list[Object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery import resources, validation
 from kubeletd.podstate import PodState, plan_of, step
 from kubeletd.podstate import events as ev
 from kubeletd.podstate import instructions as do
@@ -18,6 +19,7 @@ from kubeletd.podstate.restart import restarting_all, restarts
 from kubeletd.runtime.interface import ContainerState, Identity
 from kubeletd.status import NodeFacts, pod_status
 
+PODS = resources.get("pods")
 RESTARTED_BY_RULE = 2  # the exit code that main1's own rule restarts it for
 
 
@@ -379,7 +381,11 @@ class World:
     def report(self) -> None:
         """The status reaches the API."""
         status = pod_status(self.manifest, self.state, NodeFacts(), self.now)
-        self.manifest = {**self.manifest, "status": status}
+        reported = {**self.manifest, "status": status}
+        errors = validation.status_update(PODS, reported, {"status": {}, **self.manifest})
+        refused = [text for text in map(str, errors) if "non-terminated" in text]
+        assert not refused, refused
+        self.manifest = reported
 
     def agent_restarts(self, chance: int) -> None:
         """Each thing under way was done, or not; nobody was told. The next agent knows what there is, and what the API

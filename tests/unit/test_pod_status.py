@@ -163,3 +163,28 @@ def test_why_it_waits_is_not_urgent() -> None:
 def test_after_the_agents_restart_a_pod_is_as_ready_to_start_containers_as_before() -> None:
     assert conditions(status({"a": RUNNING}, setup=Setup.RUNNING))["PodReadyToStartContainers"] == "True"
     assert conditions(status({}, setup=Setup.RUNNING))["PodReadyToStartContainers"] == "False"
+
+
+@pytest.mark.parametrize(("policy", "state"), [("OnFailure", "terminated"), ("Always", "running")])
+def test_an_init_container_that_runs_once_more_is_what_the_api_takes(policy: str, state: str) -> None:
+    """In a new sandbox. What has ended for good must not be told to run, where the pod's policy says that it has."""
+    again = replace(RUNNING, attempt=1, previous=Ended("e1", 0, "Completed", NOW, NOW - 5))
+    spec = {"restartPolicy": policy, "initContainers": [{"name": "i", "image": "x"}]}
+    pod, now = make({"i": again}, spec, initialized=False)
+    pod["status"] = status({"i": ended(0)}, spec)
+    found = statuses.pod_status(pod, now, NODE, NOW)
+    assert list(found["initContainerStatuses"][0]["state"]) == [state]
+
+
+def test_all_containers_may_be_restarted_though_they_ended_for_good() -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    spec = {
+        "restartPolicy": "Never",
+        "initContainers": [{"name": "i", "image": "x"}],
+        "containers": [{"name": "a", "image": "x", "restartPolicy": "Never", "restartPolicyRules": [rule]}],
+    }
+    again = replace(RUNNING, attempt=1, previous=Ended("e1", 0, "Completed", NOW, NOW - 5))
+    found = status({"i": again, "a": ended(0)}, spec, initialized=False)
+    assert list(found["initContainerStatuses"][0]["state"]) == ["running"]
+    assert "AllContainersRestarting" not in conditions(found)
+    assert conditions(status({"i": ended(0), "a": ended(88)}, spec))["AllContainersRestarting"] == "True"

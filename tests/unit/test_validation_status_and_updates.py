@@ -74,6 +74,17 @@ def test_status_of_pods(changes: Object, error: str) -> None:
     assert any(found.startswith(error) for found in errors), errors
 
 
+def test_what_ended_for_good_comes_back_where_a_container_may_restart_all() -> None:
+    ended = {"containerStatuses": [{**ENDED, "name": "c"}]}
+    alive = {"containerStatuses": [{**RUNNING, "name": "c"}]}
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    never = changed(POD, {"spec.restartPolicy": "Never", "status": ended})
+    assert any("non-terminated" in error for error in status_errors("pods", never, {"status": alive}))
+    watcher = {"name": "watcher", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [rule]}
+    restarting = changed(never, {"spec.containers": [*never["spec"]["containers"], watcher]})
+    assert status_errors("pods", restarting, {"status": alive}) == []
+
+
 def test_ephemeral_containers_do_not_come_back() -> None:
     old = changed(POD, {"status": {"ephemeralContainerStatuses": [ENDED]}})
     text = "status.ephemeralContainerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
