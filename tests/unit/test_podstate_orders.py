@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from podworld import World, pod
+from podparts import pod
+from podworld import World
 
 from kubeletd.podstate import events as ev
 from kubeletd.podstate.model import SandboxStep, Step
