@@ -86,7 +86,9 @@ class NodeCluster:
             authority = pki.ensure_ca(self.directory / "pki")
             credential = pki.issue_node(authority, node)
             ca_pem = self.server.ca_file.read_bytes()
-            kubeconfigs.write_kubeconfig(path, self.server.url, ca_pem, credential, user=f"system:node:{node}")
+            kubeconfigs.write_kubeconfig(
+                path, self.server.url, ca_pem, credential, user=f"system:node:{node}"
+            )
         return path
 
     def add_node(self, name: str, *flags: str) -> Agent:
