@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
@@ -24,27 +23,30 @@ GC_THRESHOLD = (20_000, 20, 50)
 
 async def _run(config: ServerConfig) -> None:
     """Serves until it is told to stop; told so before it serves, it gives up starting."""
-    serving = asyncio.create_task(_serve(config))
-    loop = asyncio.get_running_loop()
+    server = ApiServer(config)
+    starting = asyncio.create_task(server.start())
+    told = asyncio.Event()
 
     def stop() -> None:
-        if not serving.cancelling():  # told twice, it still stops in order
-            serving.cancel()
+        told.set()
+        starting.cancel()
 
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
-
-
-async def _serve(config: ServerConfig) -> None:
-    async with ApiServer(config) as server:
+    try:
+        await starting
         logging.getLogger("apiserver").info("serving on %s", server.url)
         # What was made while starting stays: leave it out of later collections.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
-        await asyncio.Event().wait()  # until cancelled
+        await told.wait()
+    except asyncio.CancelledError:
+        if not told.is_set():
+            raise
+    finally:
+        await server.stop()
 
 
 def main(argv: list[str]) -> int:

@@ -58,7 +58,7 @@ _IP_FREEBIND = 15  # linux/in.h; the socket module does not name it
 
 
 class ApiServer:
-    """`async with ApiServer(config)`: serving until left. `url` is where the first address answers."""
+    """From `start()` to `stop()`, which must follow also a start that failed. `url`: where the first address answers."""
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
@@ -66,17 +66,6 @@ class ApiServer:
         self.port = 0
         self._ready = False
         self._running = AsyncExitStack()
-
-    async def __aenter__(self) -> ApiServer:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
 
     async def start(self) -> None:
         """Make what is missing in the data directory, load the objects, and listen."""
@@ -223,7 +212,7 @@ class ApiServer:
         return runner
 
     async def stop(self) -> None:
-        """Stop listening, end watches, let writes finish, close the store."""
+        """Stop listening, end watches, let writes finish, close the store: whatever of it has begun."""
         self._ready = False
         await self._running.aclose()
 
