@@ -58,7 +58,7 @@ _IP_FREEBIND = 15  # linux/in.h; the socket module does not name it
 
 
 class ApiServer:
-    """From `start()` to `stop()`, which must follow also a start that failed. `url`: where the first address answers."""
+    """From `start()` to `stop()`, which must follow a failed start too. `url`: where the first address answers."""
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
