@@ -195,21 +195,21 @@ def test_volumesubpathenvexpansion_subpath_expansion(pods: Pods) -> None:
     assert pods.output("sub-path") == "/expanded\n"
 
 
-def refused(pods: Pods, name: str) -> None:
-    until(lambda: any("subPath" in text for text in pods.events(name, "Failed")), 60, "its refusal")
+def refused(pods: Pods, name: str, why: str) -> None:
+    until(lambda: any(why in text for text in pods.events(name, "Failed")), 60, "its refusal")
     assert not running(pods.get(name)) and pods.get(name)["status"]["phase"] == "Pending"
 
 
 def test_volumesubpathenvexpansion_subpath_with_backticks(pods: Pods) -> None:
-    refused(pods, "outside")
+    refused(pods, "outside", "unable to provision SubPath")
 
 
 def test_volumesubpathenvexpansion_subpath_with_absolute_path(pods: Pods) -> None:
-    refused(pods, "absolute")
+    refused(pods, "absolute", "SubPath `/tmp` must not be an absolute path")
 
 
 def test_volumesubpathenvexpansion_subpath_ready_from_failed_state(pods: Pods) -> None:
-    refused(pods, "later")
+    refused(pods, "later", "missing value for ANNOTATION")
     pods.patch("later", {"metadata": {"annotations": {"mysubpath": "mypath"}}})
     pods.ready("later")
     assert pods.exec("later", "test -d /whole/mypath/later && echo there") == "there\n"
