@@ -7,7 +7,9 @@ import functools
 import itertools
 import json
 import os
+import sys
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,6 +39,23 @@ def spoken(newest: str, oldest: str) -> str:
     return ".".join(map(str, max(wanted, _parts(oldest)) if oldest else wanted))
 
 
+@contextmanager
+def _nothing_guessed() -> Iterator[None]:
+    """While the SDK is loaded, its HTTP library finds nothing to guess the encoding of texts with.
+
+    It does without. What guesses takes 3 MB, and engines answer in JSON.
+    """
+    guesser = "charset_normalizer"
+    loaded = guesser in sys.modules
+    sys.modules.setdefault(guesser, None)  # type: ignore[arg-type]  # None: an import fails
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that there is none
+            yield
+    finally:
+        if not loaded:
+            del sys.modules[guesser]
+
+
 def failure(error: EngineError, what: str) -> RuntimeFailure:
     """An error about one container, as the interface has it; `what` names it."""
     if error.status == 404:
@@ -64,9 +83,10 @@ class Engine:
 
     def _connect(self) -> tuple[Any, Endpoint]:
         # Imported here: nodes of the simulated runtime have no use for it.
-        from docker.api.client import APIClient
-        from docker.errors import DockerException
-        from docker.utils import kwargs_from_env
+        with _nothing_guessed():
+            from docker.api.client import APIClient
+            from docker.errors import DockerException
+            from docker.utils import kwargs_from_env
 
         settings: dict[str, Any] = dict(kwargs_from_env())
         if self._base_url:
