@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -80,7 +81,7 @@ class Context:
             self.informers[resource].observe(obj)
 
 
-class Reconciler:
+class Reconciler(ABC):
     """A loop: `setup` watches, `sync` brings one key to what it should be."""
 
     name: ClassVar[str]
@@ -92,11 +93,13 @@ class Reconciler:
         self.queue: WorkQueue[Key] = WorkQueue(config.retry_interval_start, config.retry_interval_max)
         self.setup()
 
+    @abstractmethod
     def setup(self) -> None:
-        raise NotImplementedError
+        """Watches what it goes by."""
 
+    @abstractmethod
     async def sync(self, key: Key) -> None:
-        raise NotImplementedError
+        """Brings one key to what it should be."""
 
     def enqueue(self, old: Any, new: Any) -> None:
         obj = new if new is not None else old
