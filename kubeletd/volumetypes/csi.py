@@ -84,6 +84,8 @@ class Csi:
         self._pause(directory)
         target = self._csi.seen(registered.driver, directory / records.TARGET)
         request = {"volume_id": publication.handle, "target_path": target}
+        # An answer may be lost: from now on it is not known to be there, and whoever wants it has it published anew.
+        await asyncio.to_thread(self._csi.records.publish, directory, replace(publication, boot=""))
         try:
             await registered.client.call("NodeUnpublishVolume", request)
         except DriverError as error:

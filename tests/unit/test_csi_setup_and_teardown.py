@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kubeletd.csi import model
@@ -120,6 +120,7 @@ _FATES = st.lists(st.sampled_from(["works", "works", "refused", "lost"]), max_si
 
 @settings(max_examples=60, deadline=None)
 @given(operations=st.lists(_OPERATIONS, max_size=12), fate=_FATES)
+@example(operations=[("up", "b"), ("down", "b"), ("up", "b")], fate=["works", "works", "lost"])
 def test_nothing_is_left_of_a_volume_and_nothing_taken_early(
     operations: list[tuple[str, str]], fate: list[str]
 ) -> None:
