@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 from etcd_server import EtcdServers, etcd_servers
+from hypothesis import settings
+
+# The same examples in every run, so that what fails is what was changed. Others: --hypothesis-profile=explore.
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
