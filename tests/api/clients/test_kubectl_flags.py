@@ -53,10 +53,12 @@ def test_get(web: Kubectl) -> None:
         assert watching.stdout is not None
         assert watching.stdout.readline().split()[:2] == ["EVENT", "NAME"]
         assert watching.stdout.readline().split()[0] == "ADDED"
-    sorted_names = web(
-        "get", "pods", "--sort-by=.metadata.uid", "-o", "jsonpath={.items[*].metadata.uid}"
-    ).split()
-    assert sorted_names == sorted(sorted_names)
+    for place, name in enumerate(reversed(names)):
+        web("label", "pod", name, f"place={place}")
+    by_place = web(
+        "get", "pods", "--sort-by=.metadata.labels.place", "-o", "jsonpath={.items[*].metadata.name}"
+    )
+    assert by_place.split() == names[::-1]
 
 
 def test_raw(kubectl: Kubectl, tmp_path: Path) -> None:
